@@ -1,0 +1,46 @@
+# `make` alone says what there is to do. Every target works on a fresh clone: what it needs is installed into .venv first.
+.DEFAULT_GOAL := help
+.PHONY: help run demo test prove check lock clean
+
+# An environment made for another folder (a copied or moved clone) would run that folder's code.
+$(shell grep -qsF '$(CURDIR)/.venv' .venv/bin/activate || rm -f .venv/.made .venv/.run .venv/.dev)
+
+help: ## say what there is to do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 16
+
+run: .venv/.run ## start the service on 127.0.0.1:8000, its data in ./data; Ctrl-C stops it
+	@[ -n "$$MISSEDBEAT_DATA" ] || grep -qs '^MISSEDBEAT_DATA=' .env || export MISSEDBEAT_DATA=./data; \
+	exec .venv/bin/missedbeat-server serve
+
+demo: .venv/.run ## watch a job fall silent, the alert arrive, and the job return
+	@exec .venv/bin/missedbeat-server demo
+
+test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
+	@.venv/bin/python -m pytest -n 2 -m "not prove" --durations=10 $(ARGS)
+
+prove: .venv/.dev ## run the longer loops: kill -9, every time zone; ARGS as above
+	@.venv/bin/python -m pytest -m prove --timeout=300 $(ARGS)
+
+check: .venv/.dev ## lint, format, types, floors, the rules of the house, known vulnerabilities
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python -m pytest tests/test_house.py
+	.venv/bin/python scripts/audit.py
+
+lock: .venv/.dev ## renew constraints.txt and both hashed locks of the image
+	@sh scripts/lock.sh
+
+clean: ## remove what can be made again; ./data stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find app migrations scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@sh scripts/venv.sh && touch $@
+
+.venv/.run: pyproject.toml constraints.txt | .venv/.made
+	@.venv/bin/python scripts/install.py embedded,demo && touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/.made
+	@.venv/bin/python scripts/install.py dev && touch .venv/.run $@
