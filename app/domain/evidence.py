@@ -1,0 +1,108 @@
+"""Why did this fire? What a transition was decided from, as data to keep with it, and the same as one sentence."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from app.domain.horizon import Horizon
+from app.domain.run import Run
+from app.domain.schedule import Every, describe
+
+if TYPE_CHECKING:
+    from app.domain.state import Monitor, Reason, Status
+
+RULE_VERSION = 1
+
+
+def evidence(
+    m: "Monitor", before: "Status", after: "Status", at: datetime, reason: "Reason", horizon: Horizon, run: Run | None
+) -> dict[str, Any]:
+    """Everything the verdict was decided from; instants as ISO text in UTC, spans in seconds."""
+    rule = m.rule
+    return {
+        "version": RULE_VERSION,
+        "rule": str(reason),
+        "from": str(before),
+        "to": str(after),
+        "at": stamp(at),
+        "schedule": describe(rule.schedule),
+        "zone": "UTC" if isinstance(rule.schedule, Every) else rule.schedule.zone,
+        "grace": rule.grace.total_seconds(),
+        "max_runtime": rule.max_runtime.total_seconds() if rule.max_runtime is not None else None,
+        "slot": stamp(m.due),
+        "deadline": stamp(at) if reason in ("missed", "overrun") else stamp(m.deadline()),
+        "horizon": stamp(horizon.at),
+        "run": None if run is None else {"id": run.run_id, "started_at": stamp(run.started_at), "slot": stamp(run.slot)},
+        "open_runs": [{"id": r.run_id, "started_at": stamp(r.started_at)} for r in m.runs][:5],
+        "failures": m.failures,
+        "failures_to_alert": rule.failures_to_alert,
+        "down_since": stamp(m.down_since),
+        "last_success": stamp(m.last_success_at),
+        "check_ins": [
+            {"at": stamp(h.at), "signal": str(h.signal), "run_id": h.run_id, "exit_status": h.exit_status} for h in m.recent
+        ],
+        "blackouts": [[stamp(b.start), stamp(b.end)] for b in horizon.blackouts if b.end > at - timedelta(days=1)][-5:],
+    }  # fmt: skip
+
+
+def stamp(t: datetime | None) -> str | None:
+    """An instant as ISO text, to the millisecond."""
+    return None if t is None else t.isoformat(timespec="milliseconds")
+
+
+def explain(facts: dict[str, Any]) -> str:
+    """One sentence for people: what was expected, what was heard, and what followed."""
+    tell = {"missed": _missed, "overrun": _overrun, "failed": _failed, "heard": _heard}.get(facts["rule"])
+    if tell is None:
+        return f"It was {facts['rule']} by hand at {_clock(facts['at'])}."
+    counted = ""
+    if facts["to"] == "down" and facts["failures_to_alert"] > 1:
+        counted = f" This was failure {facts['failures']} in a row; it alerts at {facts['failures_to_alert']}."
+    return tell(facts) + counted
+
+
+def _missed(facts: dict[str, Any]) -> str:
+    heard = _last_heard(facts)
+    open_run = facts["open_runs"][-1] if facts["open_runs"] else None
+    started = f" It started at {_clock(open_run['started_at'])} and has not finished." if open_run else ""
+    return (
+        f"Expected at {_clock(facts['slot'])} ({facts['schedule']}), and not heard of by {_clock(facts['deadline'])}, "
+        f"{_span(facts['grace'])} of grace included; {heard}.{started}"
+    )
+
+
+def _overrun(facts: dict[str, Any]) -> str:
+    run = facts["run"] or {"id": None, "started_at": facts["at"]}
+    name = f"The run {run['id']}" if run["id"] else "The run"
+    allowed = facts["max_runtime"] if facts["max_runtime"] is not None else facts["grace"]
+    began, by = _clock(run["started_at"]), _clock(facts["deadline"])
+    return f"{name} that started at {began} did not finish by {by}; it is given {_span(allowed)}."
+
+
+def _failed(facts: dict[str, Any]) -> str:
+    last = facts["check_ins"][-1] if facts["check_ins"] else {}
+    status = last.get("exit_status")
+    how = f"exit status {status}" if status else "a fail signal"
+    return f"The job itself reported failure ({how}) at {_clock(facts['at'])}."
+
+
+def _heard(facts: dict[str, Any]) -> str:
+    if facts["from"] != "down" or facts["down_since"] is None:
+        return f"A success was heard at {_clock(facts['at'])}."
+    return f"A success was heard at {_clock(facts['at'])}; it had been down since {_clock(facts['down_since'])}."
+
+
+def _last_heard(facts: dict[str, Any]) -> str:
+    if not facts["check_ins"]:
+        return "nothing was ever heard of it"
+    last = facts["check_ins"][-1]
+    return f"last heard: {last['signal']} at {_clock(last['at'])}"
+
+
+def _clock(text: str | None) -> str:
+    return "an unknown time" if text is None else f"{text[:10]} {text[11:19]} UTC"
+
+
+def _span(seconds: float) -> str:
+    whole = int(seconds)
+    parts = [(whole // 86400, "d"), (whole % 86400 // 3600, "h"), (whole % 3600 // 60, "min"), (whole % 60, "s")]
+    return " ".join(f"{n} {unit}" for n, unit in parts if n) or "0 s"

@@ -1,0 +1,323 @@
+"""How a monitor turns: one pure function for each thing that can happen to it. Nouns stand in `state.py`, what an outcome
+does in `verdict.py`. Every function takes the instant as an argument, changes nothing it was given, and settles the
+silence before the horizon first, so that the order in which events are looked at does not matter."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from app.domain import slot as slots
+from app.domain.evidence import explain
+from app.domain.horizon import Horizon
+from app.domain.run import (
+    MOST_OPEN,
+    OVERRUN_KEPT,
+    Outcome,
+    PlainEnd,
+    Run,
+    RunRecord,
+    named,
+    newest,
+    record_of,
+    remember,
+)
+from app.domain.schedule import Every
+from app.domain.state import (
+    RECENT_KEPT,
+    Decision,
+    Heard,
+    Monitor,
+    Reason,
+    Rule,
+    Seen,
+    Signal,
+    Status,
+    Transition,
+)
+from app.domain.verdict import Turn
+from app.errors import Conflict
+
+__all__ = [
+    "Decision", "Heard", "Monitor", "Reason", "Rule", "Seen", "Signal", "Status", "Transition",
+    "as_seen", "explain", "on_check_in", "on_edit", "on_expect_first", "on_pause", "on_resume", "on_silence",
+]  # fmt: skip
+
+AFTER_EDIT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """A signal heard: what it says, when we received it, of which run. `ignored`: the monitor's filters keep it out."""
+
+    signal: Signal
+    at: datetime
+    run_id: str | None = None
+    exit_status: int | None = None
+    ignored: bool = False
+
+
+def on_silence(monitor: Monitor, horizon: Horizon) -> Decision:
+    """Past its deadline a monitor is down since the deadline, not since we looked."""
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    return turn.decision()
+
+
+def on_check_in(monitor: Monitor, check_in: CheckIn, horizon: Horizon) -> Decision:
+    """A check-in settles the silence before the horizon, then counts as of when it was received.
+
+    A passed deadline at or after the horizon it satisfies as late, without `down`. One received before what was applied
+    already (see `starts` and `ends`) is kept, and changes no status, count or slot deadline.
+    """
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m = turn.m
+    m.heard += 1
+    if check_in.ignored or (m.status is Status.PAUSED and m.rule.manual_resume):
+        return turn.decision(kept_as=Signal.IGNORED)
+    heard = Heard(check_in.at, check_in.signal, check_in.run_id, check_in.exit_status)
+    m.recent = (*m.recent, heard)[-RECENT_KEPT:]
+    m.runs = tuple(r for r in m.runs if r.settled_at is None or check_in.at - r.settled_at < OVERRUN_KEPT)
+    record = None
+    if check_in.signal is Signal.START:
+        _start(turn, check_in)
+    elif check_in.signal in (Signal.SUCCESS, Signal.FAIL):
+        record = _end(turn, check_in)
+    return turn.decision(kept_as=check_in.signal, run=record)
+
+
+def on_pause(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
+    """Nothing is expected any more: open runs and the deadline are cleared. Pausing twice is pausing once."""
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m = turn.m
+    if m.status is not Status.PAUSED:
+        turn.turn(Status.PAUSED, now, Reason.PAUSED)
+    _close_open_runs(turn, now)
+    m.due = m.anchor = m.floor = m.satisfied = m.missing = None
+    m.failures = 0
+    return turn.decision()
+
+
+def on_resume(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
+    """A paused monitor is `new` again, its last ping and runs cleared, and armed from now if it was ever heard.
+
+    Raises Conflict for one that is not paused.
+    """
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m = turn.m
+    if m.status is not Status.PAUSED:
+        raise Conflict("monitor is not paused")
+    _close_open_runs(turn, now)
+    m.last_end_at = m.last_start_at = m.last_duration = m.floor = m.satisfied = None
+    turn.turn(Status.NEW, now, Reason.RESUMED)
+    if m.heard:
+        turn.expect_after(now)
+    return turn.decision()
+
+
+def on_edit(monitor: Monitor, rule: Rule, now: datetime, horizon: Horizon) -> Decision:
+    """Take a new rule. One that times like the old one does not touch the deadline; any other puts it at the later of the
+    new rule from the last check-in and now + 60 s. Down stays down, and what expected nothing expects nothing."""
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m, before = turn.m, turn.m.rule
+    m.rule = rule
+    if rule.times_like(before):
+        return turn.decision()
+    if m.due is not None and m.anchor is not None:
+        heard = m.anchor == m.last_applied_at
+        m.satisfied = slots.belongs_to(rule.schedule, m.anchor, rule.grace, rule.early, None) if heard else None
+        turn.expect_after(m.anchor, m.satisfied)
+    else:
+        m.satisfied = None
+    _retime_runs(turn)
+    m.floor = max(m.floor or now, now + AFTER_EDIT)
+    return turn.decision()
+
+
+def on_expect_first(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
+    """Arm a monitor that was never heard: its first check-in is expected from now on."""
+    turn = Turn(monitor, horizon)
+    if turn.m.status is Status.NEW and turn.m.due is None:
+        turn.expect_after(now)
+    return turn.decision()
+
+
+def as_seen(monitor: Monitor, now: datetime, horizon: Horizon) -> Seen:
+    """What a reader is shown: the status that `on_silence` would decide, and `late` past a slot but inside its grace."""
+    m = on_silence(monitor, horizon).monitor
+    late = m.status in (Status.UP, Status.NEW) and m.due is not None and m.due < now and not m.waits()
+    return Seen("late" if late else str(m.status), m.running, m.due, m.deadline())
+
+
+# a start
+
+
+def _start(turn: Turn, start: CheckIn) -> None:
+    """Open a run, arm the slot, and let it take the slot over; one received before its run's last event opens none."""
+    m, rule = turn.m, turn.m.rule
+    late = m.last_applied_at is not None and start.at < m.last_applied_at
+    if m.last_start_at is None or start.at > m.last_start_at:
+        m.last_start_at = start.at
+    if not late and m.status is not Status.PAUSED and m.due is None:
+        _arm_by_start(turn, start.at)
+    if _already_over(m, start):
+        return
+    before = named(m.runs, start.run_id) if start.run_id is not None else None
+    slot = slots.belongs_to(rule.schedule, start.at, rule.grace, rule.early, m.satisfied)
+    deadline = start.at + (rule.max_runtime if rule.max_runtime is not None else rule.grace)
+    run = Run(turn.new_key(), start.run_id, start.at, deadline, slot, _attempt(m, start.run_id))
+    newer = newest(m.runs)
+    if rule.max_runtime is None and newer is not None and newer.started_at > start.at:
+        turn.record(record_of(run, Outcome.SUPERSEDED))
+        return
+    if rule.max_runtime is None:
+        _supersede(turn, m.runs, start.at)
+    elif before is not None:
+        _supersede(turn, (before,), start.at)
+    _supersede(turn, m.runs[: max(0, len(m.runs) + 1 - MOST_OPEN)], start.at)
+    m.runs = (*m.runs, run)
+    turn.record(record_of(run))
+    in_window = slots.in_window(rule.schedule, start.at, slot, rule.grace, rule.early)
+    if rule.max_runtime is not None and not late and m.status is not Status.PAUSED and in_window:
+        m.taker = run.key
+
+
+def _already_over(m: Monitor, start: CheckIn) -> bool:
+    """Whether the run's end, or a later start of it, was applied before this start was looked at."""
+    if start.run_id is not None:
+        if any(e.run_id == start.run_id and e.at > start.at for e in m.ended):
+            return True
+        running = named(m.runs, start.run_id)
+        if running is not None and running.started_at > start.at:
+            return True
+    end = m.plain_end
+    if end is None or end.at <= start.at:
+        return False
+    return start.run_id is None or end.ended_started_at is None or start.at > end.ended_started_at
+
+
+def _attempt(m: Monitor, run_id: str | None) -> int:
+    """Which attempt of its run id a start begins."""
+    if run_id is None:
+        return 1
+    open_run = named(m.runs, run_id)
+    before = open_run.attempt if open_run is not None else max((e.attempt for e in m.ended if e.run_id == run_id), default=0)
+    return before + 1
+
+
+def _arm_by_start(turn: Turn, t: datetime) -> None:
+    """Expect the slot that a start belongs to; where that one is over already, the next. Never an instant alert."""
+    m, rule = turn.m, turn.m.rule
+    _close_missing(turn, t)
+    turn.expect_after(t)
+    slot = slots.belongs_to(rule.schedule, t, rule.grace, rule.early, None)
+    if not isinstance(rule.schedule, Every) and slot is not None and t <= slot + rule.grace:
+        m.due = slot
+
+
+# an end
+
+
+def _end(turn: Turn, end: CheckIn) -> RunRecord:
+    """Close the run it ends, satisfy its slot and all before it, count the outcome. One received before the last success
+    or fail applied closes its run only."""
+    m, failed = turn.m, end.signal is Signal.FAIL
+    run = _ended_run(m, end)
+    outcome = Outcome.FAILED if failed else Outcome.SUCCESS
+    slot = slots.belongs_to(m.rule.schedule, end.at, m.rule.grace, m.rule.early, m.satisfied)
+    if run is not None:
+        record = record_of(run, outcome, end.at)
+        m.runs = tuple(r for r in m.runs if r.key != run.key)
+        m.ended = remember(m.ended, run, end.at)
+    else:
+        record = RunRecord(turn.new_key(), end.at, outcome, run_id=end.run_id, slot=slot, ended_at=end.at)
+    turn.record(record)
+    late = m.last_applied_at is not None and end.at < m.last_applied_at
+    if end.run_id is None or (failed and m.rule.max_runtime is None):
+        _plain_end(turn, end.at, run)
+    if run is not None and not late:
+        m.last_duration = end.at - run.started_at
+    if late:
+        return record
+    _close_missing(turn, end.at)
+    m.last_end_at = m.last_applied_at = end.at
+    m.floor = None
+    if m.taker is not None and not any(r.key == m.taker for r in m.runs):
+        m.taker = None
+    if failed:
+        turn.failure(slot, end.at, Reason.FAILED)
+    else:
+        m.last_success_at = end.at
+        turn.success(slot, end.at)
+    turn.expect_after(end.at, slot)
+    return record
+
+
+def _ended_run(m: Monitor, end: CheckIn) -> Run | None:
+    """The open run that this end closes: its own id; without one the newest; without max_runtime a fail closes any."""
+    if end.run_id is not None:
+        run = named(m.runs, end.run_id)
+        if run is not None and run.started_at <= end.at:
+            return run
+        if end.signal is not Signal.FAIL or m.rule.max_runtime is not None:
+            return None
+    return newest(m.runs, until=end.at)
+
+
+def _plain_end(turn: Turn, at: datetime, run: Run | None) -> None:
+    """Remember an end that named no run; anonymous runs older than it are superseded."""
+    m = turn.m
+    if m.plain_end is None or at >= m.plain_end.at:
+        m.plain_end = PlainEnd(at, None if run is None else run.started_at)
+    _supersede(turn, tuple(r for r in m.runs if r.run_id is None and r.started_at <= at), at)
+
+
+def _close_missing(turn: Turn, at: datetime) -> None:
+    """The slots missed while nothing was heard become one row: from, to, count."""
+    m = turn.m
+    if m.missing is None:
+        return
+    last, count = slots.missed_until(m.rule.schedule, m.missing.slot, at - m.rule.grace)
+    turn.record(RunRecord(m.missing.key, m.missing.at, Outcome.MISSED, slot=m.missing.slot, last_slot=last, count=count))
+    m.missing = None
+
+
+# open runs
+
+
+def _supersede(turn: Turn, runs: tuple[Run, ...], at: datetime) -> None:
+    """Close these runs without a word: something newer stands in their place. An overrun stays an overrun."""
+    m = turn.m
+    for run in runs:
+        turn.record(record_of(run, run.outcome or Outcome.SUPERSEDED))
+        m.ended = remember(m.ended, run, at)
+    gone = {run.key for run in runs}
+    m.runs = tuple(r for r in m.runs if r.key not in gone)
+    if m.taker in gone:
+        m.taker = None
+
+
+def _close_open_runs(turn: Turn, now: datetime) -> None:
+    """We stop watching the open runs, so how they end is unknown."""
+    for run in turn.m.runs:
+        turn.record(record_of(run, run.outcome or Outcome.UNKNOWN))
+        turn.m.ended = remember(turn.m.ended, run, now)
+    turn.m.runs, turn.m.taker = (), None
+
+
+def _retime_runs(turn: Turn) -> None:
+    """Give the open runs the deadlines of a new rule, each once, those that overran none."""
+    m, rule = turn.m, turn.m.rule
+    last = newest(m.runs)
+    if rule.max_runtime is None and last is not None:
+        _supersede(turn, tuple(r for r in m.runs if r.key != last.key), last.started_at)
+    allowed = rule.max_runtime if rule.max_runtime is not None else rule.grace
+    timed = [r if r.deadline is None else replace(r, deadline=r.started_at + allowed) for r in m.runs]
+    m.runs, m.taker = tuple(timed), None
+    if rule.max_runtime is None or last is None or m.status is Status.PAUSED:
+        return
+    slot = slots.belongs_to(rule.schedule, last.started_at, rule.grace, rule.early, None)
+    if slots.in_window(rule.schedule, last.started_at, slot, rule.grace, rule.early):
+        m.taker = last.key

@@ -1,0 +1,171 @@
+"""What an outcome does to a monitor: counts, thresholds, the next slot, silence settled deadline by deadline.
+
+A `Turn` is one decision in the making: it works on a copy, so that the event functions of `monitor.py` stay pure.
+"""
+
+from copy import copy
+from dataclasses import replace
+from datetime import datetime
+
+from app.domain import slot as slots
+from app.domain.evidence import evidence
+from app.domain.horizon import AFTER_BLACKOUT, Horizon
+from app.domain.run import Outcome, Run, RunRecord, record_of
+from app.domain.schedule import Every
+from app.domain.state import Decision, Missing, Monitor, Reason, Signal, Status, Transition
+
+
+class Turn:
+    """A working copy of a monitor with the transitions and records that come of it."""
+
+    def __init__(self, monitor: Monitor, horizon: Horizon) -> None:
+        self.m = copy(monitor)
+        self.horizon = horizon
+        self.transitions: list[Transition] = []
+        self.records: dict[int, RunRecord] = {}
+
+    def decision(self, kept_as: Signal | None = None, run: RunRecord | None = None) -> Decision:
+        """What came of it, final."""
+        duration = run.ended_at - run.started_at if run and run.ended_at and run.started_at else None
+        return Decision(self.m, tuple(self.transitions), tuple(self.records.values()), kept_as, duration)
+
+    # silence
+
+    def settle_silence(self) -> None:
+        """Judge every deadline before the horizon, in order of time. Each step ends one, so this ends."""
+        while True:
+            slot_deadline, timed = self.m.slot_deadline(), self.m.timed_run()
+            if timed is not None and timed[0] < self.horizon.at and (slot_deadline is None or timed[0] <= slot_deadline):
+                self.run_passed(timed[1], timed[0])
+            elif slot_deadline is not None and slot_deadline < self.horizon.at:
+                self.slot_passed(self.m.due or slot_deadline, slot_deadline)
+            else:
+                return
+
+    def slot_passed(self, due: datetime, deadline: datetime) -> None:
+        """The expected slot was not heard of by its deadline: missed, or unknown where we were deaf."""
+        m = self.m
+        opens = due - slots.early(m.rule.schedule, due, m.rule.early)
+        deaf = self.horizon.deaf_until(opens, deadline)
+        key = self.new_key()
+        if deaf is not None:
+            self.record(RunRecord(key=key, at=self.horizon.at, slot=due, outcome=Outcome.UNKNOWN))
+            self.go_on_after(deaf)
+            return
+        self.record(RunRecord(key=key, at=self.horizon.at, slot=due, last_slot=due, outcome=Outcome.MISSED))
+        was_down = m.status is Status.DOWN
+        self.failure(due, deadline, Reason.MISSED)
+        if was_down or m.status is Status.DOWN:
+            m.missing = Missing(key, self.horizon.at, due)
+            m.due = None
+        else:
+            self.expect_after(due, due)
+
+    def run_passed(self, run: Run, deadline: datetime) -> None:
+        """An open run passed its deadline: overrun, or unknown where we were deaf. It stays open until its end is heard."""
+        m = self.m
+        deaf = self.horizon.deaf_until(run.started_at, deadline)
+        outcome = Outcome.OVERRUN if deaf is None else Outcome.UNKNOWN
+        settled = replace(run, deadline=None, outcome=outcome, settled_at=deadline)
+        m.runs = tuple(settled if r.key == run.key else r for r in m.runs)
+        self.record(record_of(settled))
+        holds_slot = m.taker == run.key or self.awaits(run.slot)
+        if m.taker == run.key:
+            m.taker = None
+        if deaf is not None:
+            if holds_slot and m.status is not Status.PAUSED:
+                self.go_on_after(deaf)
+            m.floor = max(m.floor or deaf, deaf + AFTER_BLACKOUT)
+            return
+        unarmed = m.due is None and m.missing is None
+        self.failure(run.slot, deadline, Reason.OVERRUN, run)
+        if m.status is not Status.PAUSED and ((holds_slot and not m.waits()) or unarmed):
+            self.expect_after_overrun(run, deadline)
+
+    def awaits(self, slot: datetime | None) -> bool:
+        """Whether the expected slot is this one, so that an outcome of it settles the expectation."""
+        m = self.m
+        if slot is None or m.due is None:
+            return False
+        return m.satisfied is None or slot > m.satisfied
+
+    # what is expected next
+
+    def expect_after(self, anchor: datetime, slot: datetime | None = None) -> None:
+        """The next slot is due: after the newest satisfied one when `slot` was settled now, else after `anchor`.
+
+        `every` always counts from `anchor`. `satisfied` never goes back.
+        """
+        m = self.m
+        m.anchor, m.missing, counted_from = anchor, None, anchor
+        if slot is not None:
+            m.satisfied = slot if m.satisfied is None else max(m.satisfied, slot)
+            if not isinstance(m.rule.schedule, Every):
+                counted_from = m.satisfied
+        m.due = slots.following(m.rule.schedule, counted_from)
+
+    def expect_after_overrun(self, run: Run, deadline: datetime) -> None:
+        """An overrun settles its slot, and those whose own deadline passed while they waited for it."""
+        schedule = self.m.rule.schedule
+        if isinstance(schedule, Every):
+            self.expect_after(deadline, run.slot)
+            return
+        waited = slots.last_by(schedule, deadline - self.m.rule.grace)
+        settled = max((s for s in (run.slot, waited) if s is not None), default=None)
+        self.expect_after(deadline, settled)
+
+    def go_on_after(self, deaf: datetime) -> None:
+        """After a blackout the next slot is the first whose window opens after it, and nothing is due within a minute."""
+        m = self.m
+        m.anchor, m.missing = deaf, None
+        m.due = slots.opening_after(m.rule.schedule, deaf, m.rule.early)
+        m.floor = max(m.floor or deaf, deaf + AFTER_BLACKOUT)
+
+    # outcomes
+
+    def failure(self, slot: datetime | None, at: datetime, reason: Reason, run: Run | None = None) -> None:
+        """Count a failure, one per slot, and turn down at the threshold. Down already: a recovery count starts again."""
+        m = self.m
+        if not (m.failures and m.failure_slot == slot):
+            m.failures += 1
+        m.failure_slot, m.successes = slot, 0
+        if m.status is Status.DOWN:
+            return
+        if m.failures >= m.rule.failures_to_alert:
+            self.turn(Status.DOWN, at, reason, run)
+        elif m.status is not Status.UP:
+            self.turn(Status.UP, at, reason, run)
+
+    def success(self, slot: datetime | None, at: datetime) -> None:
+        """Count a success, one per slot, and turn up: at once, or from down at the threshold."""
+        m = self.m
+        m.failures = 0
+        if m.status is Status.UP:
+            return
+        if m.status is Status.DOWN:
+            if not (m.successes and m.success_slot == slot):
+                m.successes += 1
+            m.success_slot = slot
+            if m.successes < m.rule.successes_to_recover:
+                return
+        self.turn(Status.UP, at, Reason.HEARD)
+
+    def turn(self, after: Status, at: datetime, reason: Reason, run: Run | None = None) -> None:
+        """The status becomes `after`; numbered, chained, with what it was decided from."""
+        m, before = self.m, self.m.status
+        m.transition_count += 1
+        m.status, m.successes = after, 0
+        facts = evidence(m, before, after, at, reason, self.horizon, run)
+        m.down_since = at if after is Status.DOWN else None
+        self.transitions.append(Transition(m.transition_count, before, after, at, reason, facts))
+
+    # records
+
+    def new_key(self) -> int:
+        """The next number of a row of `runs`."""
+        self.m.run_count += 1
+        return self.m.run_count
+
+    def record(self, record: RunRecord) -> None:
+        """Write this row of `runs` with the decision; a later version of the same row replaces it."""
+        self.records[record.key] = record
