@@ -1,0 +1,84 @@
+"""Check-ins: the log of every signal heard, gap-free per monitor, and the answers to Idempotency-Keys."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import NotFound
+from app.store.unnest import arrays, picked, unnest
+
+COLUMNS = {
+    "project_id": "uuid", "monitor_id": "uuid", "n": "bigint", "received_at": "timestamptz", "signal": "text", "run_id": "text",
+    "exit_status": "int", "duration": "float8", "scheme": "text", "method": "text", "remote_addr": "text", "user_agent": "text",
+    "body": "bytea", "body_truncated": "bool",
+}  # fmt: skip
+IDEMPOTENCY = {
+    "project_id": "uuid", "monitor_id": "uuid", "key": "text", "signal": "text", "n": "bigint", "answer": "int",
+    "at": "timestamptz",
+}  # fmt: skip
+REPEATS_KNOWN_FOR = timedelta(hours=24)
+
+ADD = text(f"INSERT INTO check_ins ({', '.join(COLUMNS)}) SELECT {picked(COLUMNS)} FROM {unnest(COLUMNS)}")  # noqa: S608
+REMEMBER = text(f"""
+    INSERT INTO idempotency ({", ".join(IDEMPOTENCY)}) SELECT {picked(IDEMPOTENCY)} FROM {unnest(IDEMPOTENCY)}
+    ON CONFLICT (project_id, monitor_id, key, signal) DO UPDATE
+    SET n = excluded.n, answer = excluded.answer, at = excluded.at""")  # noqa: S608
+_REPEAT = {"monitor_id": "uuid", "key": "text", "signal": "text"}
+REPEATED = text(f"""
+    SELECT i.monitor_id, i.key, i.signal, i.n, i.answer FROM idempotency i
+    JOIN {unnest(_REPEAT)} ON (i.monitor_id, i.key, i.signal) = (v.monitor_id, v.key, v.signal)
+    WHERE i.project_id = ANY(CAST(:projects AS uuid[])) AND i.at > :since""")  # noqa: S608
+
+Repeat = tuple[UUID, str, str]  # monitor, Idempotency-Key, signal
+
+
+async def add(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep these check-ins, in one statement."""
+    if rows:
+        await session.execute(ADD, arrays(COLUMNS, rows))
+
+
+async def answered(
+    session: AsyncSession, projects: Sequence[UUID], repeats: Sequence[Repeat], at: datetime
+) -> dict[Repeat, tuple[int, int]]:
+    """What was answered to those of these keys that were heard in the last 24 h: n and the HTTP status."""
+    if not repeats:
+        return {}
+    given = {"monitor_id": [r[0] for r in repeats], "key": [r[1] for r in repeats], "signal": [r[2] for r in repeats]}
+    rows = await session.execute(REPEATED, {**given, "projects": list(projects), "since": at - REPEATS_KNOWN_FOR})
+    return {(monitor, key, signal): (n, answer) for monitor, key, signal, n, answer in rows}
+
+
+async def remember(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep the answers given to Idempotency-Keys."""
+    if rows:
+        await session.execute(REMEMBER, arrays(IDEMPOTENCY, rows))
+
+
+async def forget_answers(session: AsyncSession, at: datetime) -> None:
+    """Drop answers past their time."""
+    await session.execute(text("DELETE FROM idempotency WHERE at < :before"), {"before": at - REPEATS_KNOWN_FOR})
+
+
+async def listed(session: AsyncSession, project: UUID, monitor: UUID, limit: int) -> list[dict[str, Any]]:
+    """The newest check-ins of a monitor, newest first, without their bodies but with the size of each."""
+    rows = await session.execute(
+        text("""SELECT n, received_at, signal, run_id, exit_status, duration, scheme, method, remote_addr, user_agent,
+                octet_length(body) AS body_size, body_truncated
+            FROM check_in_log WHERE project_id = :project AND monitor_id = :monitor ORDER BY n DESC LIMIT :limit"""),
+        {"project": project, "monitor": monitor, "limit": limit},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+async def body(session: AsyncSession, project: UUID, monitor: UUID, n: int) -> bytes:
+    """What came with the n-th check-in. Raises NotFound where there is none, or it was empty."""
+    query = text("SELECT body FROM check_in_log WHERE project_id = :project AND monitor_id = :monitor AND n = :n")
+    found: bytes | None = (await session.execute(query, {"project": project, "monitor": monitor, "n": n})).scalar_one_or_none()
+    if not found:
+        raise NotFound("not found")
+    return bytes(found)

@@ -1,0 +1,205 @@
+"""Monitors as rows: found, locked, written. The state is written only under the row lock."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.state import Decision, Monitor, Rule
+from app.domain.tokens import unique_key
+from app.errors import NotFound
+from app.store import addresses
+from app.store.rows import COLUMNS, STATE, Locked, locked, rule_columns, state_of
+from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
+from app.store.unnest import arrays, picked, unnest
+
+SET_ASIDE_FOR = timedelta(hours=1)
+NAMER = 0x6D69_7373  # the space of the advisory locks, one for each project, of those who look for a free name
+_KEY = {"project_id": "uuid", "id": "uuid"}
+_SAVED = {**_KEY, **STATE}
+
+LOCK = text(f"""
+    SELECT {COLUMNS} FROM monitors m JOIN {unnest(_KEY)} ON (m.project_id, m.id) = (v.project_id, v.id)
+    ORDER BY m.id FOR NO KEY UPDATE OF m""")  # noqa: S608
+LOCK_DUE = text(f"""
+    SELECT {COLUMNS} FROM monitors m
+    WHERE m.wake_at < :horizon AND m.deadline < :horizon AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
+    ORDER BY m.wake_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED""")  # noqa: S608
+REWAKE = text("""
+    UPDATE monitors SET wake_at = deadline WHERE (project_id, id) IN (
+        SELECT project_id, id FROM monitors
+        WHERE wake_at < :horizon AND (deadline IS NULL OR deadline >= :horizon)
+        ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)""")
+SAVE = text(f"""
+    UPDATE monitors m SET ({", ".join(STATE)}, set_aside_until, set_aside_why) = ROW({picked(STATE)}, NULL, NULL)
+    FROM {unnest(_SAVED)} WHERE (m.project_id, m.id) = (v.project_id, v.id)""")  # noqa: S608
+
+
+async def lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Locked]:
+    """Lock these monitors, (project, id) each, in order of id, as everybody does; those that are gone are not in the answer."""
+    rows = await session.execute(LOCK, {"project_id": [k[0] for k in keys], "id": [k[1] for k in keys]})
+    return {row["id"]: locked(row) for row in rows.mappings()}
+
+
+async def lock_one(session: AsyncSession, project: UUID, monitor: UUID) -> Locked:
+    """Lock one monitor of this project. Raises NotFound for any other id."""
+    found = await lock(session, [(project, monitor)])
+    if monitor not in found:
+        raise NotFound("not found")
+    return found[monitor]
+
+
+async def lock_due(session: AsyncSession, horizon: datetime, limit: int) -> list[dict[str, Any]]:
+    """Rows, locked, of monitors whose deadline lies before the horizon; those another sweeper holds are passed over.
+
+    Raw: one bad row must not stop the others, so the caller reads each by itself (`rows.locked`).
+    """
+    rows = await session.execute(LOCK_DUE, {"horizon": horizon, "limit": limit})
+    return [dict(row) for row in rows.mappings()]
+
+
+async def rewake(session: AsyncSession, horizon: datetime, limit: int) -> int:
+    """Put off the look at monitors that were heard of meanwhile (`wake_at` passed, deadline not); returns how many."""
+    result = await session.execute(REWAKE, {"horizon": horizon, "limit": limit})
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+async def set_aside(session: AsyncSession, project: UUID, monitor: UUID, until: datetime, why: str) -> None:
+    """Leave a row that cannot be judged alone until then, so that it stops nobody else."""
+    row = update(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id == monitor)
+    await session.execute(row.values(set_aside_until=until, set_aside_why=why[:500]))
+
+
+async def save(session: AsyncSession, saved: Sequence[tuple[Locked, Decision]]) -> None:
+    """Write the new states of locked monitors, in one statement."""
+    rows = [{"project_id": r.project_id, "id": r.id, **state_of(r, decision.monitor)} for r, decision in saved]
+    if rows:
+        await session.execute(SAVE, arrays(_SAVED, rows))
+
+
+async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]) -> None:
+    """A new monitor with its address. `names`: name, slug, tags, description, methods. A slug already taken is a violation
+    of `monitors_slug`, which the caller turns into words."""
+    state = Monitor(rule)
+    blank = Locked(project, monitor, "", "", "", "", "", None, state)
+    await session.execute(
+        insert(MonitorRow).values(
+            project_id=project,
+            id=monitor,
+            unique_key=unique_key(monitor),
+            created_at=now,
+            **names,
+            **rule_columns(rule),
+            **state_of(blank, state),
+        )
+    )
+    await addresses.add(session, "ping", str(monitor), project, monitor)
+
+
+async def create_unless_taken(
+    session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]
+) -> bool:
+    """The same, but where another has that slug already nothing is made and the answer is False."""
+    async with session.begin_nested() as savepoint:
+        try:
+            await create(session, project, monitor, rule, now, names)
+        except IntegrityError as error:
+            if "monitors_slug" not in str(error.orig):
+                raise
+            await savepoint.rollback()
+            return False
+    return True
+
+
+async def edit(session: AsyncSession, project: UUID, monitor: UUID, columns: dict[str, Any]) -> None:
+    """Write names or rule of a locked monitor; its state is written by `save`."""
+    if columns:
+        row = update(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id == monitor)
+        await session.execute(row.values(**columns))
+
+
+async def remove(session: AsyncSession, project: UUID, monitor: UUID) -> None:
+    """Delete a locked monitor and its addresses. What it was heard to say is dropped with the days."""
+    await session.execute(delete(AddressRow).where(AddressRow.project_id == project, AddressRow.monitor_id == monitor))
+    await session.execute(delete(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id == monitor))
+
+
+async def free_slug(session: AsyncSession, project: UUID, wanted: str, own: UUID | None = None) -> str:
+    """`wanted`, or where it is taken by another monitor `wanted-2`, `wanted-3` and so on."""
+    taken = select(MonitorRow.slug).where(
+        MonitorRow.project_id == project,
+        MonitorRow.id != (own or UUID(int=0)),
+        MonitorRow.slug.startswith(wanted[:90], autoescape=True),
+    )
+    used, slug, n = set((await session.execute(taken)).scalars()), wanted, 1
+    while slug in used:
+        n += 1
+        slug = f"{wanted[:90]}-{n}"
+    return slug
+
+
+async def one_namer(session: AsyncSession, project: UUID) -> None:
+    """Until this transaction ends nobody else looks for a name in this project, to take it where it is free."""
+    lock = text("SELECT pg_advisory_xact_lock(:space, hashtext(:project))")
+    await session.execute(lock, {"space": NAMER, "project": str(project)})
+
+
+async def alike(session: AsyncSession, project: UUID, columns: dict[str, Any]) -> MonitorRow | None:
+    """The oldest monitor of the project with these values. Under `one_namer` nobody makes another meanwhile."""
+    mine = [MonitorRow.project_id == project, *(getattr(MonitorRow, column) == value for column, value in columns.items())]
+    query = select(MonitorRow).where(*mine).order_by(MonitorRow.created_at, MonitorRow.id).limit(1)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def get(session: AsyncSession, project: UUID, monitor: UUID) -> MonitorRow:
+    """One monitor of this project. Raises NotFound for any other id."""
+    row = await session.get(MonitorRow, (project, monitor), populate_existing=True)
+    if row is None:
+        raise NotFound("not found")
+    return row
+
+
+async def by_unique_key(session: AsyncSession, project: UUID, key: str) -> MonitorRow:
+    """One monitor of this project by the name that does not tell its ping id. Raises NotFound."""
+    query = select(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.unique_key == key)
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is None:
+        raise NotFound("not found")
+    return row
+
+
+async def listed(session: AsyncSession, project: UUID, tags: Sequence[str] = (), slug: str | None = None) -> list[MonitorRow]:
+    """All monitors of a project, oldest first; those with all of `tags`, and with `slug`, where given."""
+    query = select(MonitorRow).where(MonitorRow.project_id == project).order_by(MonitorRow.created_at, MonitorRow.id)
+    if slug is not None:
+        query = query.where(MonitorRow.slug == slug)
+    for tag in tags:
+        query = query.where(func.string_to_array(MonitorRow.tags, " ").any(tag))
+    return list((await session.execute(query)).scalars())
+
+
+async def subscribe(session: AsyncSession, project: UUID, monitor: UUID, channels: Sequence[UUID]) -> None:
+    """From now on exactly these channels hear of the monitor."""
+    mine = (SubscriptionRow.project_id == project, SubscriptionRow.monitor_id == monitor)
+    await session.execute(delete(SubscriptionRow).where(*mine))
+    if channels:
+        rows = [{"project_id": project, "monitor_id": monitor, "channel_id": channel} for channel in channels]
+        await session.execute(insert(SubscriptionRow), rows)
+
+
+async def subscriptions(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """The channels of each of these monitors, in the order in which the channels were made."""
+    query = (
+        select(SubscriptionRow.monitor_id, SubscriptionRow.channel_id)
+        .join(ChannelRow, (ChannelRow.project_id == SubscriptionRow.project_id) & (ChannelRow.id == SubscriptionRow.channel_id))
+        .where(SubscriptionRow.project_id == project, SubscriptionRow.monitor_id.in_(monitors))
+        .order_by(ChannelRow.created_at, ChannelRow.id)
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for monitor, channel in await session.execute(query):
+        found.setdefault(monitor, []).append(channel)
+    return found

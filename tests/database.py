@@ -1,0 +1,78 @@
+"""A real PostgreSQL for the tests: one server a process, one database, emptied between tests; and a clock they can put ahead."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from app.store import embedded
+from app.store.migrate import migrate
+from app.store.tables import Base
+
+CLOCK = """
+CREATE TABLE IF NOT EXISTS test_clock (ahead interval NOT NULL);
+DELETE FROM test_clock; INSERT INTO test_clock VALUES ('0');
+CREATE OR REPLACE FUNCTION missedbeat_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT clock_timestamp() + (SELECT ahead FROM test_clock)';
+"""
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The DSN of a migrated database of our own; gone afterwards. TEST_DATABASE_URL names another server to use."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        with _on_server(given.replace("postgresql://", "postgresql+psycopg://")) as dsn:
+            yield dsn
+        return
+    with tempfile.TemporaryDirectory(prefix="missedbeat-test-") as folder:
+        server = embedded.start(Path(folder), fsync=False)
+        try:
+            migrate(server.dsn)
+            yield server.dsn
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _on_server(server: str) -> Iterator[str]:
+    name = f"missedbeat_test_{os.getpid()}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        dsn = make_url(server).set(database=name).render_as_string(hide_password=False)
+        migrate(dsn)
+        yield dsn
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+def use_virtual_clock(dsn: str) -> None:
+    """From now on the clock of verdicts is the real one plus what `put_ahead` says."""
+    _run(dsn, CLOCK)
+
+
+def put_ahead(dsn: str, ahead: timedelta) -> None:
+    """Let the clock of verdicts be ahead of the real one by this much."""
+    _run(dsn, f"UPDATE test_clock SET ahead = '{ahead.total_seconds()} seconds'")
+
+
+def empty(dsn: str) -> None:
+    """Delete every row of every table, partitions stay."""
+    names = [table.name for table in reversed(Base.metadata.sorted_tables)]
+    _run(dsn, "; ".join(f"DELETE FROM {name}" for name in names))
+
+
+def _run(dsn: str, sql: str) -> None:
+    engine = create_engine(dsn, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(sql))
+    engine.dispose()
