@@ -1,0 +1,1 @@
+"""Tells people: claims deliveries from the outbox and sends them."""

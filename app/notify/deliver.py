@@ -1,0 +1,165 @@
+"""Delivering: claim under a lease, send with no database held, settle behind a fence.
+
+A delivery ends delivered, dead or suppressed, always with a reason; what dies is told to the project's owner by mail.
+"""
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.clock import monotonic, utc_now
+from app.domain.message import Message, compose, plain
+from app.domain.retry import FALLBACK_AFTER, next_try
+from app.errors import BadSettings
+from app.notify.senders import Outcome, Parcel, Post, Verdict
+from app.store import blackouts, channels, outbox
+from app.store.engine import Sessions
+from app.store.outbox import Claimed, Settled
+from app.store.vault import Vault
+
+log = structlog.get_logger()
+
+SLOTS = 64
+PER_CHANNEL = 4
+NEEDED_LEASE = timedelta(seconds=22)
+DEAD = frozenset({Verdict.GONE, Verdict.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What sending needs: the post, the key to secrets, the public address for links."""
+
+    post: Post
+    vault: Vault
+    base_url: str
+
+
+class Deliverer:
+    """One sender process: claims what is due into free slots, and sends each in a task of its own."""
+
+    def __init__(self, sessions: Sessions, sender: Sender) -> None:
+        self._sessions = sessions
+        self._sender = sender
+        self._owner: UUID = uuid4()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._leaving = False
+
+    async def deliver(self) -> None:
+        """Claim and send as long as there is something due that may be sent; what hangs holds up nothing else."""
+        while not self._leaving and await self.deliver_once():
+            await asyncio.wait(self._sending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+
+    async def deliver_once(self) -> int:
+        """Claim what is due, up to the free slots, and begin to send it; returns how many."""
+        free = SLOTS - len(self._sending)
+        if free <= 0:
+            return 0
+        claimed_at = monotonic()
+        async with self._sessions() as session:
+            now = await blackouts.now(session)
+            claimed = await outbox.claim(session, now, self._owner, free, PER_CHANNEL)
+            await blackouts.beat(session, "deliver", now)
+            await session.commit()
+        for delivery in claimed:
+            task = asyncio.create_task(self._deliver(delivery, claimed_at))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return len(claimed)
+
+    async def drain(self, limit: float) -> None:
+        """On the way out: wait for what is being sent, then give back what was not settled."""
+        self._leaving = True
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=limit)
+        for task in self._sending:
+            task.cancel()
+        async with self._sessions() as session:
+            await outbox.give_back(session, self._owner, await blackouts.now(session))
+            await session.commit()
+
+    async def settled(self) -> None:
+        """Return when nothing is being sent any more."""
+        while self._sending:
+            await asyncio.wait(self._sending)
+
+    async def _deliver(self, claimed: Claimed, claimed_at: float) -> None:
+        if outbox.LEASE - timedelta(seconds=monotonic() - claimed_at) < NEEDED_LEASE:
+            return  # too little of the lease is left to send it alone; it will be claimed again
+        began = monotonic()
+        outcome = await self._send(claimed)
+        took = round(monotonic() - began, 3)
+        async with self._sessions() as session:
+            now = await blackouts.now(session)
+            settled = _settled(claimed, outcome, now, took)
+            if not await outbox.settle(session, claimed, self._owner, now, settled):
+                log.warning("a delivery was settled by another", delivery=str(claimed.id))
+                return
+            await self._tell_of_trouble(session, claimed, outcome, settled, now)
+            await session.commit()
+        log.info("delivery", id=str(claimed.id), kind=claimed.kind, state=settled.state, answer=outcome.answer, took=took)
+
+    async def _send(self, claimed: Claimed) -> Outcome:
+        try:
+            secret = {} if claimed.secret is None else self._sender.vault.open(claimed.project, claimed.channel, claimed.secret)
+        except BadSettings as error:
+            return Outcome(Verdict.RETRY, str(error))
+        parcel = Parcel(
+            delivery_id=str(claimed.id),
+            message=render(claimed, self._sender.base_url),
+            settings=claimed.settings,
+            secret=json.dumps(secret),
+            attempt_at=utc_now(),
+        )
+        return await self._sender.post.send(claimed.kind, parcel)
+
+    async def _tell_of_trouble(
+        self, session: AsyncSession, claimed: Claimed, outcome: Outcome, settled: Settled, now: datetime
+    ) -> None:
+        """What failed is told another way: the owner hears of a broken channel, and of what could not be told there."""
+        if outcome.verdict is Verdict.DELIVERED:
+            await channels.works_again(session, claimed.project, claimed.channel)
+            return
+        if claimed.is_fallback or claimed.told.kind == "test":
+            return
+        failing = now - claimed.first_try_at
+        if settled.state == "dead" or (failing >= FALLBACK_AFTER and not claimed.fallback_told):
+            await outbox.tell_fallback(session, claimed, now)
+        if outcome.verdict in (Verdict.GONE, Verdict.UNAUTHORISED):
+            await channels.tell_owner(session, claimed.project, claimed.channel, str(claimed.id), outcome.answer, now)
+        if outcome.verdict is Verdict.GONE:
+            await channels.disable(session, claimed.project, claimed.channel, outcome.answer, now)
+
+
+def render(claimed: Claimed, base_url: str) -> Message:
+    """The message of a delivery; where it cannot be made, a plain one goes out rather than none."""
+    told = claimed.told
+    if claimed.output:
+        told = replace(told, output=claimed.output.decode("utf-8", "replace"))
+    try:
+        return compose(told, base_url=base_url, status_now=claimed.status_now)
+    except Exception:  # rendering must never cost an alert
+        log.exception("message not rendered, a plain one is sent", delivery=str(claimed.id))
+        return plain(told)
+
+
+def _settled(claimed: Claimed, outcome: Outcome, now: datetime, took: float) -> Settled:
+    """What an outcome makes of a delivery: delivered, dead, or waiting for its next try."""
+    attempt = json.dumps(
+        {"at": now.isoformat(), "outcome": str(outcome.verdict), "status": outcome.status, "answer": outcome.answer, "took": took}
+    )
+    tries = claimed.tries + (outcome.verdict is not Verdict.LIMITED)
+    if outcome.verdict is Verdict.DELIVERED:
+        return Settled("delivered", tries, now, outcome.answer, attempt)
+    if outcome.verdict in DEAD or claimed.told.kind == "test":
+        return Settled("dead", tries, now, outcome.answer, attempt)
+    slow = outcome.verdict is Verdict.UNAUTHORISED
+    again = next_try(tries, claimed.first_try_at, now, random.random(), outcome.retry_after, slow)
+    if again is None:
+        return Settled("dead", tries, now, f"given up after 24 h: {outcome.answer}", attempt)
+    return Settled("waiting", tries, again, outcome.answer, attempt)
