@@ -1,0 +1,1 @@
+"""Hears check-ins: the hot path from a ping URL to a committed row."""

@@ -1,0 +1,168 @@
+"""The inbox: pings wait here for their batch. While one batch commits the next one fills; load makes the batches, no timer.
+
+Bounded in number and bytes; what waits in it longer than half the margin is refused, so that a refusal is quick and honest.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app import metrics
+from app.clock import monotonic, utc_now
+from app.ingest import ping as answers
+from app.ingest.ping import Answer, Ping
+from app.ingest.record import TooLate, record
+from app.store import blackouts, partitions
+from app.store.engine import Sessions
+
+log = structlog.get_logger()
+
+MOST_WAITING = 5000
+MOST_BYTES = 32_000_000
+BATCH = 500
+BATCH_BYTES = 8_000_000
+LOOK = 0.05  # seconds between looks for pings that waited too long
+AWAY = (OperationalError, InterfaceError, PoolTimeout, TimeoutError, OSError)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A ping and the future its client waits on."""
+
+    ping: Ping
+    answer: asyncio.Future[Answer]
+
+
+class Inbox:
+    """Takes pings, records them in batches, answers each after COMMIT."""
+
+    def __init__(self, sessions: Sessions, margin: timedelta) -> None:
+        self._sessions = sessions
+        self._margin = margin
+        self._waiting: deque[Waiting] = deque()
+        self._bytes = 0
+        self._filled = asyncio.Event()
+        self._open = True
+
+    async def hear(self, ping: Ping) -> Answer:
+        """Record a ping and return its answer: 2xx only after COMMIT, 503 when it cannot be recorded now."""
+        full = len(self._waiting) >= MOST_WAITING or self._bytes + len(ping.body) > MOST_BYTES
+        if not self._open or full:
+            return answers.BUSY
+        waiting = Waiting(ping, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._bytes += len(ping.body)
+        self._filled.set()
+        return await waiting.answer
+
+    async def run(self) -> None:
+        """Flush until closed and empty."""
+        async with asyncio.TaskGroup() as tasks:
+            expiring = tasks.create_task(self._expire())
+            while self._open or self._waiting:
+                await self._filled.wait()
+                self._filled.clear()
+                while self._waiting:
+                    await self._flush(self._take())
+            expiring.cancel()
+
+    def close(self) -> None:
+        """Refuse from now on; what waits is still recorded."""
+        self._open = False
+        self._filled.set()
+
+    def _take(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        size, oldest = 0, monotonic() - self._margin.total_seconds() / 2
+        while self._waiting and len(batch) < BATCH and size < BATCH_BYTES:
+            waiting = self._waiting.popleft()
+            self._bytes -= len(waiting.ping.body)
+            if waiting.ping.heard_at < oldest:
+                _resolve(waiting, answers.BUSY)
+                continue
+            size += len(waiting.ping.body)
+            batch.append(waiting)
+        metrics.QUEUE_DEPTH.set(len(self._waiting))
+        return batch
+
+    async def _expire(self) -> None:
+        """Refuse what waited half the margin while a batch was stuck."""
+        while True:
+            await asyncio.sleep(LOOK)
+            oldest = monotonic() - self._margin.total_seconds() / 2
+            while self._waiting and self._waiting[0].ping.heard_at < oldest:
+                waiting = self._waiting.popleft()
+                self._bytes -= len(waiting.ping.body)
+                _resolve(waiting, answers.BUSY)
+
+    async def _flush(self, batch: Sequence[Waiting]) -> None:
+        """Record a batch and answer it. The futures always resolve, whatever happens."""
+        if not batch:
+            return
+        metrics.BATCH_SIZE.observe(len(batch))
+        with metrics.BATCH_SECONDS.time():
+            try:
+                await self._record(batch)
+            except AWAY as error:
+                log.warning("batch not recorded", pings=len(batch), error=_words(error))
+            except Exception:  # the futures must always resolve: a bug here must not hang every client
+                log.exception("batch not recorded", pings=len(batch))
+            finally:
+                for waiting in batch:
+                    _resolve(waiting, answers.AWAY)
+
+    async def _record(self, batch: Sequence[Waiting], again: bool = True) -> None:
+        """Record a batch and answer it; late ones are refused and the rest goes again."""
+        try:
+            results = await record(self._sessions, [w.ping for w in batch], self._margin)
+        except TooLate as late:
+            for position in late.positions:
+                _resolve(batch[position], answers.LATE)
+            rest = [w for i, w in enumerate(batch) if i not in late.positions]
+            if rest:
+                await self._record(rest)
+        except AWAY:
+            raise
+        except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            await self._record_apart(batch, error, again)
+        else:
+            for waiting, result in zip(batch, results, strict=True):
+                _resolve(waiting, result)
+
+    async def _record_apart(self, batch: Sequence[Waiting], error: Exception, again: bool) -> None:
+        """An error of data: make a partition that is missing; else halve the batch until the bad check-in stands alone."""
+        if again and _lacks_partition(error):
+            await self._make_partitions()
+            await self._record(batch, again=False)
+        elif len(batch) == 1:
+            log.error("check-in cannot be recorded", signal=str(batch[0].ping.target.signal), error=_words(error))
+            _resolve(batch[0], answers.AWAY)
+        else:
+            middle = len(batch) // 2
+            await self._record(batch[:middle])
+            await self._record(batch[middle:])
+
+    async def _make_partitions(self) -> None:
+        async with self._sessions() as session:
+            made = await partitions.make(session, partitions.wanted(await blackouts.now(session)))
+            await session.commit()
+        log.warning("partitions were missing and have been made", partitions=made, at=utc_now().isoformat())
+
+
+def _resolve(waiting: Waiting, answer: Answer) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_result(answer)
+
+
+def _lacks_partition(error: BaseException) -> bool:
+    return isinstance(error, IntegrityError) and "no partition of relation" in str(error)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

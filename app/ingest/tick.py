@@ -1,0 +1,52 @@
+"""The tick: every second each ingest process notes, through the path that check-ins take, that it can commit. How far
+silence may be judged follows from the newest tick."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import structlog
+
+from app.clock import monotonic
+from app.ingest.inbox import AWAY
+from app.store import blackouts
+from app.store.engine import Sessions
+
+log = structlog.get_logger()
+
+EVERY = 1.0
+LIMIT = 5.0
+FRESH_FOR = 5.0  # seconds after its last tick a process no longer calls itself ready
+
+
+class Ticker:
+    """Ticks for one process, from before its first check-in until it signs off."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._process: UUID = uuid4()
+        self._ticked_at: float | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a tick was committed within the last seconds: only then are pings accepted for sure."""
+        return self._ticked_at is not None and monotonic() - self._ticked_at < FRESH_FOR
+
+    async def run(self) -> None:
+        """Tick until cancelled. A tick that fails is logged, and the next one tried."""
+        while True:
+            await self.tick_once()
+            await asyncio.sleep(EVERY)
+
+    async def tick_once(self, last: bool = False) -> bool:
+        """One tick; with `last` the process signs off. False when it could not be committed."""
+        try:
+            async with asyncio.timeout(LIMIT), self._sessions() as session:
+                found = await blackouts.tick(session, self._process, first=self._ticked_at is None, last=last)
+                await session.commit()
+        except AWAY as error:
+            log.warning("tick not committed", error=type(error).__name__)
+            return False
+        self._ticked_at = monotonic()
+        if found is not None:
+            log.warning("we could not hear", since=found.start.isoformat(), until=found.end.isoformat())
+        return True

@@ -1,0 +1,1 @@
+"""Notices silence: monitors past their deadline, and rows past their time."""

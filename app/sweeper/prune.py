@@ -1,0 +1,34 @@
+"""Keeping house: partitions made ahead, what is past its time dropped."""
+
+import structlog
+
+from app.store import blackouts, checkins, partitions
+from app.store.engine import Sessions
+
+log = structlog.get_logger()
+
+
+async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: int) -> list[str]:
+    """Make the partitions ahead and drop those past their time, each in its own transaction; returns those dropped."""
+    async with sessions() as session:
+        now = await blackouts.now(session)
+        made = await partitions.make(session, partitions.wanted(now))
+        await session.commit()
+    async with sessions() as session:
+        past = await partitions.outlived(session, now, retention_days)
+    for name in past:
+        async with sessions() as session:
+            await partitions.drop(session, name, log_limit)
+            await session.commit()
+    if made or past:
+        log.info("partitions kept", made=len(made), dropped=past)
+    return past
+
+
+async def prune_once(sessions: Sessions) -> None:
+    """Forget old ticks and old answers to Idempotency-Keys."""
+    async with sessions() as session:
+        now = await blackouts.now(session)
+        await blackouts.forget_ticks(session, now)
+        await checkins.forget_answers(session, now)
+        await session.commit()

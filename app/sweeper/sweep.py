@@ -1,0 +1,110 @@
+"""The sweep: monitors silent past their deadline are turned down. Any number of sweepers may run; rows are claimed, not jobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError, InternalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import metrics
+from app.domain.horizon import Horizon
+from app.domain.monitor import on_silence
+from app.domain.state import Decision
+from app.store import blackouts, decisions, monitors
+from app.store.blackouts import Moment
+from app.store.engine import Sessions
+from app.store.rows import Locked, locked
+
+log = structlog.get_logger()
+
+BATCH = 500
+UNWRITABLE = (DataError, IntegrityError, InternalError, ProgrammingError)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one look found: rows looked at, of which so many turned, and so many were set aside."""
+
+    looked_at: int
+    turned: int
+    set_aside: int
+
+
+async def sweep(sessions: Sessions, margin: timedelta) -> Swept:
+    """Look until nothing is due any more, then note that the sweep is alive."""
+    total = Swept(0, 0, 0)
+    while True:
+        swept = await sweep_once(sessions, margin)
+        total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
+        if swept.looked_at < BATCH:
+            break
+    async with sessions() as session:
+        await blackouts.beat(session, "sweep", await blackouts.now(session))
+        await session.commit()
+    return total
+
+
+async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) -> Swept:
+    """Judge up to `limit` monitors whose deadline lies before the horizon, in one transaction.
+
+    Down is dated at the deadline. A row that cannot be judged, or whose verdict cannot be written, is set aside for an hour,
+    counted, and stops nobody else.
+    """
+    async with sessions() as session:
+        moment = await blackouts.moment(session, margin)
+        put_off = await monitors.rewake(session, moment.horizon.at, limit)
+        await session.commit()
+    try:
+        swept = await _judge_batch(sessions, moment, limit)
+    except UNWRITABLE as error:
+        log.warning("a batch could not be written, its rows are taken one by one", error=str(error.orig).splitlines()[0])
+        swept = await _judge_apart(sessions, moment, limit)
+    return replace(swept, looked_at=max(swept.looked_at, put_off))
+
+
+async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
+    async with sessions() as session:
+        rows = await monitors.lock_due(session, moment.horizon.at, limit)
+        judged, poison = [], 0
+        for raw in rows:
+            try:
+                judged.append(_judge(raw, moment.horizon))
+            except Exception as error:  # noqa: BLE001 (poison: one row must not stop the others)
+                poison += 1
+                await _set_aside(session, raw, moment, error)
+        await decisions.write(session, moment.now, judged)
+        await session.commit()
+    return Swept(len(rows), sum(bool(decision.transitions) for _, decision in judged), poison)
+
+
+async def _judge_apart(sessions: Sessions, moment: Moment, limit: int) -> Swept:
+    total = Swept(0, 0, 0)
+    for _ in range(limit):
+        async with sessions() as session:
+            due = await monitors.lock_due(session, moment.horizon.at, 1)
+        if not due:
+            break
+        try:
+            swept = await _judge_batch(sessions, moment, 1)
+        except UNWRITABLE as error:
+            async with sessions() as session:
+                await _set_aside(session, due[0], moment, error)
+                await session.commit()
+            swept = Swept(1, 0, 1)
+        total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
+    return total
+
+
+async def _set_aside(session: AsyncSession, raw: Mapping[str, Any], moment: Moment, error: Exception) -> None:
+    metrics.SET_ASIDE.inc()
+    why = f"{type(error).__name__}: {error}".splitlines()[0]
+    log.error("monitor set aside for an hour", project=str(raw["project_id"]), unique_key=raw["unique_key"], error=why)
+    await monitors.set_aside(session, raw["project_id"], raw["id"], moment.now + monitors.SET_ASIDE_FOR, why)
+
+
+def _judge(raw: Mapping[str, Any], horizon: Horizon) -> tuple[Locked, Decision]:
+    row = locked(raw)
+    return row, on_silence(row.monitor, horizon)
