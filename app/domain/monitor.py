@@ -1,28 +1,19 @@
 """How a monitor turns: one pure function for each thing that can happen to it. Nouns stand in `state.py`, what an outcome
-does in `verdict.py`. Every function takes the instant as an argument, changes nothing it was given, and settles the
-silence before the horizon first, so that the order in which events are looked at does not matter."""
+does in `verdict.py`, which runs are open in `open_runs.py`. Every function takes the instant as an argument, changes nothing
+it was given, and settles the silence before the horizon first, so that the order in which events are looked at does not
+matter."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.domain import slot as slots
 from app.domain.evidence import explain
 from app.domain.horizon import Horizon
-from app.domain.run import (
-    MOST_OPEN,
-    OVERRUN_KEPT,
-    Outcome,
-    PlainEnd,
-    Run,
-    RunRecord,
-    named,
-    newest,
-    record_of,
-    remember,
-)
+from app.domain.open_runs import already_over, attempt_of, close_all, keep_newest, open_run, retime, supersede, take_over
+from app.domain.run import OVERRUN_KEPT, Outcome, PlainEnd, Run, RunRecord, named, newest, record_of, remember
 from app.domain.schedule import Every
 from app.domain.state import (
     RECENT_KEPT,
+    CheckIn,
     Decision,
     Heard,
     Monitor,
@@ -37,22 +28,11 @@ from app.domain.verdict import Turn
 from app.errors import Conflict
 
 __all__ = [
-    "Decision", "Heard", "Monitor", "Reason", "Rule", "Seen", "Signal", "Status", "Transition",
+    "CheckIn", "Decision", "Heard", "Monitor", "Reason", "Rule", "Seen", "Signal", "Status", "Transition",
     "as_seen", "explain", "on_check_in", "on_edit", "on_expect_first", "on_pause", "on_resume", "on_silence",
 ]  # fmt: skip
 
 AFTER_EDIT = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckIn:
-    """A signal heard: what it says, when we received it, of which run. `ignored`: the monitor's filters keep it out."""
-
-    signal: Signal
-    at: datetime
-    run_id: str | None = None
-    exit_status: int | None = None
-    ignored: bool = False
 
 
 def on_silence(monitor: Monitor, horizon: Horizon) -> Decision:
@@ -92,9 +72,10 @@ def on_pause(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
     m = turn.m
     if m.status is not Status.PAUSED:
         turn.turn(Status.PAUSED, now, Reason.PAUSED)
-    _close_open_runs(turn, now)
+    close_all(turn, now)
     m.due = m.anchor = m.floor = m.satisfied = m.missing = None
     m.failures = 0
+    _nothing_before(m, now)
     return turn.decision()
 
 
@@ -108,8 +89,9 @@ def on_resume(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
     m = turn.m
     if m.status is not Status.PAUSED:
         raise Conflict("monitor is not paused")
-    _close_open_runs(turn, now)
+    close_all(turn, now)
     m.last_end_at = m.last_start_at = m.last_duration = m.floor = m.satisfied = None
+    _nothing_before(m, now)
     turn.turn(Status.NEW, now, Reason.RESUMED)
     if m.heard:
         turn.expect_after(now)
@@ -125,13 +107,13 @@ def on_edit(monitor: Monitor, rule: Rule, now: datetime, horizon: Horizon) -> De
     m.rule = rule
     if rule.times_like(before):
         return turn.decision()
-    if m.due is not None and m.anchor is not None:
-        heard = m.anchor == m.last_applied_at
+    if m.anchor is not None and (m.due is not None or m.status in (Status.UP, Status.NEW)):
+        heard = m.anchor == m.last_end_at
         m.satisfied = slots.belongs_to(rule.schedule, m.anchor, rule.grace, rule.early, None) if heard else None
         turn.expect_after(m.anchor, m.satisfied)
     else:
         m.satisfied = None
-    _retime_runs(turn)
+    retime(turn)
     m.floor = max(m.floor or now, now + AFTER_EDIT)
     return turn.decision()
 
@@ -151,70 +133,50 @@ def as_seen(monitor: Monitor, now: datetime, horizon: Horizon) -> Seen:
     return Seen("late" if late else str(m.status), m.running, m.due, m.deadline())
 
 
+def _nothing_before(m: Monitor, now: datetime) -> None:
+    """What was received before a pause or a resume, and comes up after it, opens and turns nothing any more."""
+    m.last_applied_at, m.plain_end = now, PlainEnd(now, None)
+
+
 # a start
 
 
 def _start(turn: Turn, start: CheckIn) -> None:
-    """Open a run, arm the slot, and let it take the slot over; one received before its run's last event opens none."""
+    """Arm the slot, open a run, and let it take the slot over; one received before its run's last event opens none.
+
+    Starts may be heard in any order: what each of them does is what it would have done in its turn.
+    """
     m, rule = turn.m, turn.m.rule
-    late = m.last_applied_at is not None and start.at < m.last_applied_at
-    if m.last_start_at is None or start.at > m.last_start_at:
-        m.last_start_at = start.at
-    if not late and m.status is not Status.PAUSED and m.due is None:
-        _arm_by_start(turn, start.at)
-    if _already_over(m, start):
-        return
-    before = named(m.runs, start.run_id) if start.run_id is not None else None
+    _arm_by_start(turn, start.at)
+    m.last_start_at = start.at if m.last_start_at is None else max(start.at, m.last_start_at)
     slot = slots.belongs_to(rule.schedule, start.at, rule.grace, rule.early, m.satisfied)
-    deadline = start.at + (rule.max_runtime if rule.max_runtime is not None else rule.grace)
-    run = Run(turn.new_key(), start.run_id, start.at, deadline, slot, _attempt(m, start.run_id))
-    newer = newest(m.runs)
-    if rule.max_runtime is None and newer is not None and newer.started_at > start.at:
-        turn.record(record_of(run, Outcome.SUPERSEDED))
-        return
+    run = None if already_over(m, start) else open_run(turn, start, slot)
     if rule.max_runtime is None:
-        _supersede(turn, m.runs, start.at)
-    elif before is not None:
-        _supersede(turn, (before,), start.at)
-    _supersede(turn, m.runs[: max(0, len(m.runs) + 1 - MOST_OPEN)], start.at)
-    m.runs = (*m.runs, run)
-    turn.record(record_of(run))
-    in_window = slots.in_window(rule.schedule, start.at, slot, rule.grace, rule.early)
-    if rule.max_runtime is not None and not late and m.status is not Status.PAUSED and in_window:
-        m.taker = run.key
-
-
-def _already_over(m: Monitor, start: CheckIn) -> bool:
-    """Whether the run's end, or a later start of it, was applied before this start was looked at."""
-    if start.run_id is not None:
-        if any(e.run_id == start.run_id and e.at > start.at for e in m.ended):
-            return True
-        running = named(m.runs, start.run_id)
-        if running is not None and running.started_at > start.at:
-            return True
-    end = m.plain_end
-    if end is None or end.at <= start.at:
-        return False
-    return start.run_id is None or end.ended_started_at is None or start.at > end.ended_started_at
-
-
-def _attempt(m: Monitor, run_id: str | None) -> int:
-    """Which attempt of its run id a start begins."""
-    if run_id is None:
-        return 1
-    open_run = named(m.runs, run_id)
-    before = open_run.attempt if open_run is not None else max((e.attempt for e in m.ended if e.run_id == run_id), default=0)
-    return before + 1
+        keep_newest(turn, m.last_start_at)
+    if slots.in_window(rule.schedule, start.at, slot, rule.grace, rule.early):
+        take_over(m, start.at, run if rule.max_runtime is not None else None)
 
 
 def _arm_by_start(turn: Turn, t: datetime) -> None:
-    """Expect the slot that a start belongs to; where that one is over already, the next. Never an instant alert."""
+    """Where nothing is expected, or only since a start received after this one: expect the slot that the start belongs to;
+    where that is over already, the next. Never an instant alert."""
     m, rule = turn.m, turn.m.rule
+    late = m.last_applied_at is not None and t < m.last_applied_at
+    if late or m.status is Status.PAUSED or (m.due is not None and not _armed_by_a_later_start(m, t)):
+        return
     _close_missing(turn, t)
     turn.expect_after(t)
     slot = slots.belongs_to(rule.schedule, t, rule.grace, rule.early, None)
-    if not isinstance(rule.schedule, Every) and slot is not None and t <= slot + rule.grace:
+    open_slot = slot is not None and t <= slot + rule.grace and (m.satisfied is None or slot > m.satisfied)
+    if not isinstance(rule.schedule, Every) and open_slot:
         m.due = slot
+
+
+def _armed_by_a_later_start(m: Monitor, t: datetime) -> bool:
+    """Whether a slot is expected only because of a start received after `t`, which was looked at before."""
+    if m.anchor is None or m.last_start_at is None:
+        return False
+    return m.status in (Status.NEW, Status.DOWN) and t < m.anchor <= m.last_start_at
 
 
 # an end
@@ -230,9 +192,10 @@ def _end(turn: Turn, end: CheckIn) -> RunRecord:
     if run is not None:
         record = record_of(run, outcome, end.at)
         m.runs = tuple(r for r in m.runs if r.key != run.key)
-        m.ended = remember(m.ended, run, end.at)
+        m.ended = remember(m.ended, run.run_id, run.attempt, end.at)
     else:
         record = RunRecord(turn.new_key(), end.at, outcome, run_id=end.run_id, slot=slot, ended_at=end.at)
+        m.ended = remember(m.ended, end.run_id, attempt_of(m, end.run_id) - 1, end.at)
     turn.record(record)
     late = m.last_applied_at is not None and end.at < m.last_applied_at
     if end.run_id is None or (failed and m.rule.max_runtime is None):
@@ -243,9 +206,8 @@ def _end(turn: Turn, end: CheckIn) -> RunRecord:
         return record
     _close_missing(turn, end.at)
     m.last_end_at = m.last_applied_at = end.at
-    m.floor = None
-    if m.taker is not None and not any(r.key == m.taker for r in m.runs):
-        m.taker = None
+    if m.floor is not None and end.at >= m.floor - AFTER_EDIT:
+        m.floor = None  # not by what was received before the edit or the end of the blackout that set it
     if failed:
         turn.failure(slot, end.at, Reason.FAILED)
     else:
@@ -271,7 +233,7 @@ def _plain_end(turn: Turn, at: datetime, run: Run | None) -> None:
     m = turn.m
     if m.plain_end is None or at >= m.plain_end.at:
         m.plain_end = PlainEnd(at, None if run is None else run.started_at)
-    _supersede(turn, tuple(r for r in m.runs if r.run_id is None and r.started_at <= at), at)
+    supersede(turn, tuple(r for r in m.runs if r.run_id is None and r.started_at <= at), at)
 
 
 def _close_missing(turn: Turn, at: datetime) -> None:
@@ -282,42 +244,3 @@ def _close_missing(turn: Turn, at: datetime) -> None:
     last, count = slots.missed_until(m.rule.schedule, m.missing.slot, at - m.rule.grace)
     turn.record(RunRecord(m.missing.key, m.missing.at, Outcome.MISSED, slot=m.missing.slot, last_slot=last, count=count))
     m.missing = None
-
-
-# open runs
-
-
-def _supersede(turn: Turn, runs: tuple[Run, ...], at: datetime) -> None:
-    """Close these runs without a word: something newer stands in their place. An overrun stays an overrun."""
-    m = turn.m
-    for run in runs:
-        turn.record(record_of(run, run.outcome or Outcome.SUPERSEDED))
-        m.ended = remember(m.ended, run, at)
-    gone = {run.key for run in runs}
-    m.runs = tuple(r for r in m.runs if r.key not in gone)
-    if m.taker in gone:
-        m.taker = None
-
-
-def _close_open_runs(turn: Turn, now: datetime) -> None:
-    """We stop watching the open runs, so how they end is unknown."""
-    for run in turn.m.runs:
-        turn.record(record_of(run, run.outcome or Outcome.UNKNOWN))
-        turn.m.ended = remember(turn.m.ended, run, now)
-    turn.m.runs, turn.m.taker = (), None
-
-
-def _retime_runs(turn: Turn) -> None:
-    """Give the open runs the deadlines of a new rule, each once, those that overran none."""
-    m, rule = turn.m, turn.m.rule
-    last = newest(m.runs)
-    if rule.max_runtime is None and last is not None:
-        _supersede(turn, tuple(r for r in m.runs if r.key != last.key), last.started_at)
-    allowed = rule.max_runtime if rule.max_runtime is not None else rule.grace
-    timed = [r if r.deadline is None else replace(r, deadline=r.started_at + allowed) for r in m.runs]
-    m.runs, m.taker = tuple(timed), None
-    if rule.max_runtime is None or last is None or m.status is Status.PAUSED:
-        return
-    slot = slots.belongs_to(rule.schedule, last.started_at, rule.grace, rule.early, None)
-    if slots.in_window(rule.schedule, last.started_at, slot, rule.grace, rule.early):
-        m.taker = last.key

@@ -89,10 +89,14 @@ def named(runs: tuple[Run, ...], run_id: str) -> Run | None:
     return next((run for run in runs if run.run_id == run_id), None)
 
 
-def remember(ended: tuple[EndedRun, ...], run: Run, at: datetime) -> tuple[EndedRun, ...]:
-    """The memory of ended runs with this one added: the newest few, and all of the last seconds up to a limit."""
-    if run.run_id is None:
+def remember(ended: tuple[EndedRun, ...], run_id: str | None, attempt: int, at: datetime) -> tuple[EndedRun, ...]:
+    """The memory of ended runs with this one added: the newest few, and all of the last seconds up to a limit.
+
+    An end whose start was not heard (yet) is remembered too, with the attempt before it: its start may still come.
+    """
+    if run_id is None:
         return ended
-    others = [e for e in ended if e.run_id != run.run_id]
+    others = [e for e in ended if e.run_id != run_id]
+    last = max([at, *(e.at for e in ended if e.run_id == run_id)])
     fresh = [e for e in others[:-ENDED_REMEMBERED] if at - e.at <= ENDED_REMEMBERED_FOR]
-    return (*fresh[-MOST_OPEN:], *others[-ENDED_REMEMBERED:], EndedRun(run.run_id, run.attempt, at))
+    return (*fresh[-MOST_OPEN:], *others[-ENDED_REMEMBERED:], EndedRun(run_id, attempt, last))

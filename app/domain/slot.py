@@ -8,6 +8,7 @@ from app.domain.schedule import Every, Schedule
 
 EARLY_AT_MOST = timedelta(minutes=5)
 COUNTED_AT_MOST = 100
+INSTANT = timedelta(microseconds=1)  # the smallest there is: what comes at an instant comes after the one before it
 
 
 def early(schedule: Schedule, slot: datetime, given: timedelta | None) -> timedelta:
@@ -40,9 +41,11 @@ def following(schedule: Schedule, after: datetime) -> datetime | None:
 
 def opening_after(schedule: Schedule, end: datetime, given_early: timedelta | None) -> datetime | None:
     """The first slot whose window opens after a blackout that ended at `end`; `every` goes on as if heard then."""
-    slot = following(schedule, end)
-    while not isinstance(schedule, Every) and slot is not None and slot - early(schedule, slot, given_early) <= end:
-        slot = following(schedule, max(slot, end + (given_early or timedelta())))
+    if isinstance(schedule, Every):
+        return following(schedule, end)
+    slot = following(schedule, end - INSTANT)
+    while slot is not None and slot - early(schedule, slot, given_early) < end:
+        slot = following(schedule, max(slot, end + (given_early or timedelta()) - INSTANT))
     return slot
 
 

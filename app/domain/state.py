@@ -61,6 +61,17 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckIn:
+    """A signal heard: what it says, when we received it, of which run. `ignored`: the monitor's filters keep it out."""
+
+    signal: Signal
+    at: datetime
+    run_id: str | None = None
+    exit_status: int | None = None
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """One of the last check-ins, remembered on the monitor to explain a verdict."""
 
@@ -85,7 +96,8 @@ class Monitor:
 
     `satisfied` newest slot satisfied · `due` slot expected next, None when none is · `anchor` what `due` was counted from ·
     `floor` no deadline before this until the next success or fail · `taker` key of the run that slots wait for ·
-    `last_end_at` last success or fail shown · `last_applied_at` the same, kept over a resume, to tell late arrivals.
+    `taken_at` newest start in its slot's window, the taker's even if over already · `last_end_at` last success or fail shown ·
+    `last_applied_at` the last of success, fail, pause and resume, to tell late arrivals.
     """
 
     rule: Rule
@@ -98,6 +110,7 @@ class Monitor:
     ended: tuple[EndedRun, ...] = ()
     plain_end: PlainEnd | None = None
     taker: int | None = None
+    taken_at: datetime | None = None
     missing: Missing | None = None
     failures: int = 0
     failure_slot: datetime | None = None

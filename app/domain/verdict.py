@@ -50,6 +50,7 @@ class Turn:
         key = self.new_key()
         if deaf is not None:
             self.record(RunRecord(key=key, at=self.horizon.at, slot=due, outcome=Outcome.UNKNOWN))
+            self.hold_until_heard(deaf)
             self.go_on_after(deaf)
             return
         self.record(RunRecord(key=key, at=self.horizon.at, slot=due, last_slot=due, outcome=Outcome.MISSED))
@@ -59,7 +60,7 @@ class Turn:
             m.missing = Missing(key, self.horizon.at, due)
             m.due = None
         else:
-            self.expect_after(due, due)
+            self.expect_after_missed(due, deadline)
 
     def run_passed(self, run: Run, deadline: datetime) -> None:
         """An open run passed its deadline: overrun, or unknown where we were deaf. It stays open until its end is heard."""
@@ -72,10 +73,12 @@ class Turn:
         holds_slot = m.taker == run.key or self.awaits(run.slot)
         if m.taker == run.key:
             m.taker = None
+        if m.last_applied_at is not None and deadline < m.last_applied_at:
+            return  # a success or fail received after it has spoken since
         if deaf is not None:
-            if holds_slot and m.status is not Status.PAUSED:
+            self.hold_until_heard(deaf)
+            if holds_slot and m.due is not None:
                 self.go_on_after(deaf)
-            m.floor = max(m.floor or deaf, deaf + AFTER_BLACKOUT)
             return
         unarmed = m.due is None and m.missing is None
         self.failure(run.slot, deadline, Reason.OVERRUN, run)
@@ -104,6 +107,11 @@ class Turn:
                 counted_from = m.satisfied
         m.due = slots.following(m.rule.schedule, counted_from)
 
+    def expect_after_missed(self, slot: datetime, deadline: datetime) -> None:
+        """A missed slot counts as satisfied, and where a floor put its deadline off, all whose own had passed by then."""
+        schedule, since = self.m.rule.schedule, deadline - self.m.rule.grace
+        self.expect_after(since, since if isinstance(schedule, Every) else slots.last_by(schedule, since) or slot)
+
     def expect_after_overrun(self, run: Run, deadline: datetime) -> None:
         """An overrun settles its slot, and those whose own deadline passed while they waited for it."""
         schedule = self.m.rule.schedule
@@ -115,11 +123,18 @@ class Turn:
         self.expect_after(deadline, settled)
 
     def go_on_after(self, deaf: datetime) -> None:
-        """After a blackout the next slot is the first whose window opens after it, and nothing is due within a minute."""
+        """After a blackout the next slot is the first whose window opens after it, but never one before the slot expected now."""
         m = self.m
-        m.anchor, m.missing = deaf, None
-        m.due = slots.opening_after(m.rule.schedule, deaf, m.rule.early)
-        m.floor = max(m.floor or deaf, deaf + AFTER_BLACKOUT)
+        opening = slots.opening_after(m.rule.schedule, deaf, m.rule.early)
+        if m.due is None or opening is None or opening > m.due:
+            m.due, m.anchor = opening, deaf
+        m.missing = None
+
+    def hold_until_heard(self, deaf: datetime) -> None:
+        """Nothing is due within a minute of the blackout's end, unless something was heard since."""
+        m = self.m
+        if m.last_applied_at is None or m.last_applied_at < deaf:
+            m.floor = max(m.floor or deaf, deaf + AFTER_BLACKOUT)
 
     # outcomes
 

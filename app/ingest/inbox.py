@@ -28,6 +28,7 @@ MOST_BYTES = 32_000_000
 BATCH = 500
 BATCH_BYTES = 8_000_000
 LOOK = 0.05  # seconds between looks for pings that waited too long
+SAY_EVERY = 5.0  # seconds
 AWAY = (OperationalError, InterfaceError, PoolTimeout, TimeoutError, OSError)
 
 
@@ -49,6 +50,8 @@ class Inbox:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._open = True
+        self._unrecorded = 0
+        self._silent_until = 0.0
 
     async def hear(self, ping: Ping) -> Answer:
         """Record a ping and return its answer: 2xx only after COMMIT, 503 when it cannot be recorded now."""
@@ -110,12 +113,19 @@ class Inbox:
             try:
                 await self._record(batch)
             except AWAY as error:
-                log.warning("batch not recorded", pings=len(batch), error=_words(error))
+                self._note_away(error)
             except Exception:  # the futures must always resolve: a bug here must not hang every client
                 log.exception("batch not recorded", pings=len(batch))
             finally:
                 for waiting in batch:
                     _resolve(waiting, answers.AWAY)
+
+    def _note_away(self, error: BaseException) -> None:
+        """Say that the database is away, now and then: clients that try again at once must not flood the log."""
+        self._unrecorded += 1
+        if monotonic() >= self._silent_until:
+            log.warning("batches not recorded", batches=self._unrecorded, error=_words(error))
+            self._unrecorded, self._silent_until = 0, monotonic() + SAY_EVERY
 
     async def _record(self, batch: Sequence[Waiting], again: bool = True) -> None:
         """Record a batch and answer it; late ones are refused and the rest goes again."""

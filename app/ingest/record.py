@@ -1,14 +1,15 @@
 """Recording check-ins: a batch in one transaction, answered only after its COMMIT.
 
-1. the database's clock, read first: received = that clock less the time since the last byte was read
+1. the database's clock, read first: received = that clock less the time since the last byte was read. How long the clock's
+   answer was on its way is not known, so this may be too early by as much; never so that a check-in falls before one that
+   was applied already and that it may as well have followed
 2. look up, lock the monitors in order of id, find repeats
 3. decide in the domain, in order of reception
 4. write everything in a handful of statements
 5. the guard: whatever is older than the margin by now must not commit, for the sweeper may have judged its deadline
-6. COMMIT under a timer of our own; an error there leaves open whether it happened, so the answer is 503
+6. COMMIT, under the engine's timer; an error there leaves open whether it happened, so the answer is 503
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clock import monotonic
 from app.domain.monitor import CheckIn, on_check_in
 from app.domain.schedule import Every
-from app.domain.state import Decision, Rule, Signal
+from app.domain.state import Decision, Monitor, Rule, Signal
 from app.ingest import ping as answers
 from app.ingest.ping import Answer, Ping
 from app.store import addresses, blackouts, channels, checkins, decisions, monitors
@@ -28,7 +29,6 @@ from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.rows import Locked
 
-COMMIT_LIMIT = 5.0  # seconds
 CREATED_RULE = Rule(schedule=Every(timedelta(days=1)), grace=timedelta(hours=1))
 
 Key = tuple[str | None, str, str]
@@ -61,16 +61,18 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta) -
     nothing was recorded, unless COMMIT itself failed, which leaves it open."""
     created = await _create_missing(sessions, batch)
     async with sessions() as session:
+        asked_at = monotonic()
         moment = await blackouts.moment(session, margin)
         elapsed_at = monotonic()
+        doubt = timedelta(seconds=elapsed_at - asked_at)
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
         recording = await _look_up(session, batch, moment)
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
         for position in sorted(range(len(batch)), key=lambda i: received[i]):
-            results[position] = _decide(recording, batch[position], received[position])
+            results[position] = _decide(recording, batch[position], received[position], doubt)
         await _write(session, recording)
         await _guard(session, received, results, margin)
-        await _commit(session)
+        await session.commit()
     return [answers.CREATED if i in created and a is answers.OK else a for i, a in enumerate(results)]
 
 
@@ -95,7 +97,7 @@ def _key(ping: Ping) -> Key:
     return ping.target.ping_id, ping.target.ping_key, ping.target.slug
 
 
-def _decide(recording: Recording, ping: Ping, received: datetime) -> Answer:
+def _decide(recording: Recording, ping: Ping, received: datetime, doubt: timedelta) -> Answer:
     place = recording.places.get(_key(ping))
     row = recording.rows.get(place[1]) if place is not None else None
     if row is None and not (ping.create and _key(ping) in recording.untaken):
@@ -110,6 +112,7 @@ def _decide(recording: Recording, ping: Ping, received: datetime) -> Answer:
     repeat = (row.id, ping.idempotency_key or "", str(signal))
     if ping.idempotency_key is not None and repeat in recording.repeats:
         return answers.REPEATED
+    received = _not_before_the_last(row.monitor, received, doubt)
     ignored = bool(row.methods) and ping.method != row.methods
     check_in = CheckIn(signal, received, ping.run_id, ping.target.exit_status, ignored)
     decision = on_check_in(row.monitor, check_in, recording.moment.horizon)
@@ -123,6 +126,11 @@ def _decide(recording: Recording, ping: Ping, received: datetime) -> Answer:
             "n": decision.monitor.heard, "answer": 200, "at": received,
         }  # fmt: skip
     return answers.IGNORED if decision.kept_as is Signal.IGNORED else answers.OK
+
+
+def _not_before_the_last(m: Monitor, received: datetime, doubt: timedelta) -> datetime:
+    newest = max((at for at in (m.last_applied_at, m.last_start_at) if at is not None), default=received)
+    return newest if received < newest <= received + doubt else received
 
 
 def _kept(row: Locked, ping: Ping, received: datetime, decision: Decision) -> dict[str, Any]:
@@ -147,15 +155,6 @@ async def _guard(session: AsyncSession, received: Sequence[datetime], results: S
     if late:
         await session.rollback()
         raise TooLate(late)
-
-
-async def _commit(session: AsyncSession) -> None:
-    try:
-        async with asyncio.timeout(COMMIT_LIMIT):
-            await session.commit()
-    except TimeoutError:
-        await session.invalidate()
-        raise
 
 
 async def _create_missing(sessions: Sessions, batch: Sequence[Ping]) -> set[int]:

@@ -14,7 +14,6 @@ from app.store.engine import Sessions
 log = structlog.get_logger()
 
 EVERY = 1.0
-LIMIT = 5.0
 FRESH_FOR = 5.0  # seconds after its last tick a process no longer calls itself ready
 
 
@@ -40,7 +39,7 @@ class Ticker:
     async def tick_once(self, last: bool = False) -> bool:
         """One tick; with `last` the process signs off. False when it could not be committed."""
         try:
-            async with asyncio.timeout(LIMIT), self._sessions() as session:
+            async with self._sessions() as session:
                 found = await blackouts.tick(session, self._process, first=self._ticked_at is None, last=last)
                 await session.commit()
         except AWAY as error:

@@ -53,7 +53,8 @@ class Deliverer:
     async def deliver(self) -> None:
         """Claim and send as long as there is something due that may be sent; what hangs holds up nothing else."""
         while not self._leaving and await self.deliver_once():
-            await asyncio.wait(self._sending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            if self._sending:
+                await asyncio.wait(self._sending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
 
     async def deliver_once(self) -> int:
         """Claim what is due, up to the free slots, and begin to send it; returns how many."""

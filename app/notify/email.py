@@ -22,18 +22,23 @@ QUIT_LIMIT = 1.0
 ANSWER_LIMIT = 300
 SUBJECT_LIMIT = 200
 MAILBOX = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NO_SERVER = "no SMTP server is set: set MISSEDBEAT_SMTP_HOST"
 
 
 @dataclass(frozen=True, slots=True)
 class Mailer:
-    """The operator's SMTP server. `sender` is an address or 'Name <address>'; `context` stands in for the usual roots."""
+    """The operator's SMTP server. `sender` is an address or 'Name <address>'; `context` stands in for the usual roots.
+
+    `tls` auto: from the first byte on port 465, else STARTTLS where the server offers it; a password goes in clear to this
+    machine alone, so with one STARTTLS is a must elsewhere.
+    """
 
     host: str = ""
     port: int = 587
     user: str = ""
     password: str = field(default="", repr=False)
-    tls: Literal["none", "starttls", "tls"] = "starttls"
+    tls: Literal["auto", "none", "starttls", "tls"] = "auto"
     sender: str = "Missedbeat <missedbeat@localhost>"
     context: ssl.SSLContext | None = None
 
@@ -43,6 +48,12 @@ class Mailer:
         domain = parseaddr(self.sender)[1].rpartition("@")[2]
         return domain if re.fullmatch(r"[A-Za-z0-9.-]+", domain) else "localhost"
 
+    def _start_tls(self) -> bool | None:
+        """Must, must not, or (None) where it is offered."""
+        if self.tls == "auto" and not (self.user and self.host not in LOOPBACK):
+            return None if self.port != 465 else False
+        return self.tls == "starttls" or (self.tls == "auto" and self.port != 465)
+
     async def hand_over(self, mail: EmailMessage) -> str:
         """One connection, one mail; returns what the server answered to it. Raises what aiosmtplib and sockets raise."""
         client = aiosmtplib.SMTP(
@@ -50,8 +61,8 @@ class Mailer:
             port=self.port,
             username=self.user or None,
             password=self.password or None,
-            use_tls=self.tls == "tls",
-            start_tls=self.tls == "starttls",
+            use_tls=self.tls == "tls" or (self.tls == "auto" and self.port == 465),
+            start_tls=self._start_tls(),
             tls_context=self.context,
             local_hostname=self.domain,
             timeout=TIME_LIMIT,

@@ -1,8 +1,17 @@
-"""Connections: one engine per purpose, so that none can starve another, with time limits on everything a server may hold."""
+"""Connections: one engine per purpose, so that none can starve another, with time limits on everything a server may hold,
+and on how long we hold a connection: a frozen server answers nothing, not even that it took too long."""
 
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 STATEMENT_LIMIT = 2000  # milliseconds
+HELD_AT_MOST = 10.0  # seconds
 TIMEOUTS = {
     "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "5000",
@@ -11,13 +20,16 @@ TIMEOUTS = {
 Sessions = async_sessionmaker[AsyncSession]
 
 
-def make_engine(dsn: str, purpose: str, size: int = 5, patience: int = STATEMENT_LIMIT) -> AsyncEngine:
+def make_engine(
+    dsn: str, purpose: str, size: int = 5, patience: int = STATEMENT_LIMIT, held_at_most: float = HELD_AT_MOST
+) -> AsyncEngine:
     """An engine whose pool refuses after half a second instead of queueing, and whose connections notice a dead server.
 
-    `patience`: how long a statement may take, in milliseconds.
+    `patience`: how long a statement may take, in milliseconds. `held_at_most`: seconds after which a connection in use is cut,
+    whatever it waits for; what it was doing fails then, and may or may not have been committed.
     """
     options = " ".join(f"-c {name}={value}" for name, value in {**TIMEOUTS, "statement_timeout": patience}.items())
-    return create_async_engine(
+    engine = create_async_engine(
         dsn,
         pool_size=size,
         max_overflow=0,
@@ -33,8 +45,32 @@ def make_engine(dsn: str, purpose: str, size: int = 5, patience: int = STATEMENT
             "tcp_user_timeout": 5000,
         },
     )
+    _limit_holding(engine, held_at_most)
+    return engine
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
     """Sessions that begin a transaction with their first statement and keep what they read after a commit."""
     return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def _limit_holding(engine: AsyncEngine, seconds: float) -> None:
+    """Cut a connection that is in use for longer. Cancelling would ask the server first, and a frozen one never answers."""
+    timers: dict[int, asyncio.TimerHandle] = {}
+
+    def taken(_: Any, record: Any, __: Any) -> None:
+        fd = record.driver_connection.pgconn.socket
+        timers[id(record)] = asyncio.get_running_loop().call_later(seconds, _cut, fd)
+
+    def given_back(_: Any, record: Any) -> None:
+        timer = timers.pop(id(record), None)
+        if timer is not None:
+            timer.cancel()
+
+    event.listen(engine.sync_engine, "checkout", taken)
+    event.listen(engine.sync_engine, "checkin", given_back)
+
+
+def _cut(fd: int) -> None:
+    with suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
+        connection.shutdown(socket.SHUT_RDWR)

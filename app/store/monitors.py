@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Text, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -177,8 +178,8 @@ async def listed(session: AsyncSession, project: UUID, tags: Sequence[str] = (),
     query = select(MonitorRow).where(MonitorRow.project_id == project).order_by(MonitorRow.created_at, MonitorRow.id)
     if slug is not None:
         query = query.where(MonitorRow.slug == slug)
-    for tag in tags:
-        query = query.where(func.string_to_array(MonitorRow.tags, " ").any(tag))
+    if tags:
+        query = query.where(func.string_to_array(MonitorRow.tags, " ", type_=ARRAY(Text)).contains(list(tags)))
     return list((await session.execute(query)).scalars())
 
 

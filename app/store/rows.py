@@ -70,6 +70,7 @@ def monitor_of(row: Columns) -> Monitor:
         ended=tuple(EndedRun(e[0], e[1], _at(e[2])) for e in memory.get("ended", ())),
         plain_end=PlainEnd(_at(plain_end[0]), _maybe(plain_end[1])) if plain_end else None,
         taker=row["taker"],
+        taken_at=_maybe(memory.get("taken_at")),
         missing=Missing(missing[0], _at(missing[1]), _at(missing[2])) if missing else None,
         failures=row["failures"], failure_slot=row["failure_slot"],
         successes=row["successes"], success_slot=row["success_slot"],
@@ -154,6 +155,8 @@ def _memory(m: Monitor) -> dict[str, Any]:
         memory["ended"] = [[e.run_id, e.attempt, _text(e.at)] for e in m.ended]
     if m.plain_end is not None:
         memory["plain_end"] = [_text(m.plain_end.at), _text(m.plain_end.ended_started_at)]
+    if m.taken_at is not None:
+        memory["taken_at"] = _text(m.taken_at)
     if m.missing is not None:
         memory["missing"] = [m.missing.key, _text(m.missing.at), _text(m.missing.slot)]
     if m.recent:

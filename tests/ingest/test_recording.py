@@ -115,6 +115,17 @@ async def test_a_full_inbox_refuses_at_once(dsn: str) -> None:
         assert (await world.ping(check)).status_code == 200
 
 
+async def test_an_end_is_never_taken_for_earlier_than_the_start_it_followed(world: World) -> None:
+    """However long the clock's answer is on its way: a start, its end and a fail, one after the other, stay in that order."""
+    check = await world.check()
+    for suffix, on_its_way in (("/start", 0.0), ("", 0.1), ("/fail", 0.6)):
+        await world.run(f"""CREATE OR REPLACE FUNCTION missedbeat_now() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS
+            'DECLARE t timestamptz := clock_timestamp(); BEGIN PERFORM pg_sleep({on_its_way}); RETURN t; END'""")
+        assert (await world.ping(check, suffix)).status_code == 200
+    seen = await world.seen(check)
+    assert (seen["status"], seen["started"]) == ("down", False)
+
+
 async def test_one_bad_row_does_not_stop_the_batch(world: World) -> None:
     """A monitor whose row makes no sense answers 503; all others of the same batch are recorded."""
     checks = [await world.check() for _ in range(9)]

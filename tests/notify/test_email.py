@@ -187,6 +187,18 @@ async def test_it_signs_in_when_told_to() -> None:
     assert "wrong-secret" not in repr(Mailer(password="wrong-secret"))
 
 
+async def test_auto_encrypts_where_it_is_offered_and_sends_no_password_in_clear_elsewhere(tmp_path: Path) -> None:
+    """STARTTLS when the server has it, plain when it has not; with a password to another machine it is a must."""
+    server, client = certify(tmp_path, "127.0.0.1")
+    async with MailReceiver(tls=server) as offering, MailReceiver() as plain:
+        assert (await send(offering, tls="auto", context=client)).verdict is Verdict.DELIVERED
+        assert offering.encrypted == [True]
+        assert (await send(plain, tls="auto")).verdict is Verdict.DELIVERED
+        elsewhere = await send(plain, tls="auto", host="127.1", user="u", password="p")
+        assert elsewhere.verdict is not Verdict.DELIVERED
+        assert (await send(plain, tls="auto", host="127.1")).verdict is Verdict.DELIVERED
+
+
 async def test_starttls_encrypts_and_checks_the_name(tmp_path: Path) -> None:
     """A server that offers none, or another's certificate, gets no mail."""
     server, client = certify(tmp_path, "127.0.0.1")

@@ -1,0 +1,103 @@
+"""The open runs of a monitor: how they are opened, closed without an end, timed anew, and which of them slots wait for. What an
+end does stands in `monitor.py`."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from app.domain import slot as slots
+from app.domain.run import MOST_OPEN, Outcome, Run, named, newest, record_of, remember
+from app.domain.state import CheckIn, Monitor
+from app.domain.verdict import Turn
+
+
+def open_run(turn: Turn, start: CheckIn, slot: datetime | None) -> Run:
+    """Open a run, in the place of one of the same id."""
+    m, rule = turn.m, turn.m.rule
+    deadline = start.at + (rule.max_runtime if rule.max_runtime is not None else rule.grace)
+    run = Run(turn.new_key(), start.run_id, start.at, deadline, slot, attempt_of(m, start.run_id))
+    before = named(m.runs, start.run_id) if start.run_id is not None else None
+    if before is not None:
+        supersede(turn, (before,), start.at)
+    supersede(turn, m.runs[: max(0, len(m.runs) + 1 - MOST_OPEN)], start.at)
+    m.runs = (*m.runs, run)
+    turn.record(record_of(run))
+    return run
+
+
+def attempt_of(m: Monitor, run_id: str | None) -> int:
+    """Which attempt of its run id a start begins."""
+    if run_id is None:
+        return 1
+    running = named(m.runs, run_id)
+    before = running.attempt if running is not None else max((e.attempt for e in m.ended if e.run_id == run_id), default=0)
+    return before + 1
+
+
+def already_over(m: Monitor, start: CheckIn) -> bool:
+    """Whether the run's end, or a later start of it, was applied before this start was looked at."""
+    if start.run_id is not None:
+        if any(e.run_id == start.run_id and e.at > start.at for e in m.ended):
+            return True
+        running = named(m.runs, start.run_id)
+        if running is not None and running.started_at > start.at:
+            return True
+    end = m.plain_end
+    if end is None or end.at <= start.at:
+        return False
+    return start.run_id is None or end.ended_started_at is None or start.at > end.ended_started_at
+
+
+def take_over(m: Monitor, at: datetime, run: Run | None) -> None:
+    """Slots wait for the newest start, in whatever order starts come up; for none if the end of that one was heard already."""
+    if m.taken_at is None or at >= m.taken_at:
+        m.taken_at, m.taker = at, None if run is None else run.key
+
+
+def supersede(turn: Turn, runs: tuple[Run, ...], at: datetime) -> None:
+    """Close these runs without a word: something newer stands in their place. An overrun stays an overrun."""
+    m = turn.m
+    for run in runs:
+        turn.record(record_of(run, run.outcome or Outcome.SUPERSEDED))
+        m.ended = remember(m.ended, run.run_id, run.attempt, at)
+    gone = {run.key for run in runs}
+    m.runs = tuple(r for r in m.runs if r.key not in gone)
+    if m.taker in gone:
+        m.taker = None
+
+
+def keep_newest(turn: Turn, started_at: datetime) -> None:
+    """Without max_runtime only the newest start is timed, whether or not its end was heard already."""
+    last = newest(turn.m.runs)
+    supersede(turn, tuple(r for r in turn.m.runs if r != last or r.started_at < started_at), started_at)
+
+
+def close_all(turn: Turn, now: datetime) -> None:
+    """We stop watching the open runs, so how they end is unknown."""
+    for run in turn.m.runs:
+        turn.record(record_of(run, run.outcome or Outcome.UNKNOWN))
+        turn.m.ended = remember(turn.m.ended, run.run_id, run.attempt, now)
+    turn.m.runs, turn.m.taker, turn.m.taken_at = (), None, None
+
+
+def retime(turn: Turn) -> None:
+    """Give the open runs the deadlines of a new rule, each once, those that overran none."""
+    m, rule = turn.m, turn.m.rule
+    if rule.max_runtime is None and m.last_start_at is not None:
+        keep_newest(turn, m.last_start_at)
+    allowed = rule.max_runtime if rule.max_runtime is not None else rule.grace
+    timed = [r if r.deadline is None else replace(r, deadline=r.started_at + allowed) for r in m.runs]
+    over_at = None if m.waits() else m.taken_at
+    m.runs, m.taker = tuple(timed), None
+    if rule.max_runtime is not None:
+        _choose_taker(m, over_at)
+
+
+def _choose_taker(m: Monitor, over_at: datetime | None) -> None:
+    """Of the runs inside their deadlines the newest that started in its window by the new rule, and after a taker that is
+    over already."""
+    for run in sorted(m.runs, key=lambda r: (r.started_at, r.key), reverse=True):
+        slot = slots.belongs_to(m.rule.schedule, run.started_at, m.rule.grace, m.rule.early, None)
+        timed = run.deadline is not None and (over_at is None or run.started_at >= over_at)
+        if timed and slots.in_window(m.rule.schedule, run.started_at, slot, m.rule.grace, m.rule.early):
+            m.taken_at, m.taker = run.started_at, run.key
+            return
