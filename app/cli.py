@@ -1,0 +1,212 @@
+"""The command `missedbeat-server`: serve, web, worker, migrate, project create, demo."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.errors import BadSettings, MissedbeatError
+from app.log import set_up_logs
+from app.settings import Settings, load
+
+if TYPE_CHECKING:
+    from app.store.accounts import NewProject
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Dead man's switch for jobs.")
+projects = typer.Typer(no_args_is_help=True, help="Projects and their keys.")
+cli.add_typer(projects, name="project")
+
+Data = Annotated[Path | None, typer.Option(help="Folder of the private PostgreSQL and the secret key.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+OnStdin = Annotated[bool, typer.Option(hidden=True, help="Wait for serve to say where the database is.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any.")]
+
+
+@cli.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    workers: Annotated[int | None, typer.Option(help="Web processes.")] = None,
+) -> None:
+    """Run everything: web, worker, and a private PostgreSQL unless DATABASE_URL is set."""
+    from app.serve import Serve
+
+    settings = load(host=host, port=port, data=data, workers=workers)
+    running: list[Serve] = []
+    running.append(Serve(settings, lambda dsn: _announce(running[0].settings, dsn)))
+    running[0].run()
+
+
+@cli.command()
+def web(
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket handed down by serve.")] = None,
+    dsn_on_stdin: OnStdin = False,
+) -> None:
+    """Run one web process: pings, API, health. Needs DATABASE_URL and MISSEDBEAT_SECRET_KEY."""
+    import uvicorn
+
+    from app.main import create_app
+    from app.serve import listen
+
+    settings = _deployed(load(host=host, port=port), dsn_on_stdin)
+    listener = socket.socket(fileno=fd) if fd is not None else listen(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after its own shutdown
+        signal.signal(number, lambda *_: None)
+    config = uvicorn.Config(
+        create_app(settings, settings.database_url), lifespan="on", log_config=None, access_log=False, server_header=False,
+        proxy_headers=False, ws="none", timeout_graceful_shutdown=8,
+    )  # fmt: skip
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+@cli.command()
+def worker(dsn_on_stdin: OnStdin = False) -> None:
+    """Run one worker: sweeps, sends, keeps house. Needs DATABASE_URL and MISSEDBEAT_SECRET_KEY."""
+    from app.worker import run_worker
+
+    settings = _deployed(load(), dsn_on_stdin)
+    asyncio.run(run_worker(settings, settings.database_url))
+
+
+@cli.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database up to date. Safe to repeat, and to run beside a running service."""
+    from app.store.migrate import migrate as run
+
+    with _database(load(data=data)) as dsn:
+        typer.echo(f"the database is at revision {run(dsn)}")
+
+
+@projects.command("create")
+def project_create(
+    name: str,
+    email: Annotated[str | None, typer.Option(help="The owner's address, told when all else fails.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    data: Data = None,
+) -> None:
+    """Make a project and print its keys. The API keys are shown this once."""
+    from app.store.migrate import migrate as run
+
+    settings = load(data=data)
+    with _database(settings) as dsn:
+        run(dsn)
+        made = asyncio.run(_create_project(dsn, name, email))
+    base_url = _base_url(settings)
+    if as_json:
+        typer.echo(json.dumps(_as_json(made, base_url)))
+    else:
+        typer.echo("\n".join(f"{label:<17} {value}" for label, value in _as_json(made, base_url).items()))
+
+
+@cli.command()
+def demo() -> None:
+    """Watch a job go silent and come back, with real mail and a Slack-like receiver, in under a minute."""
+    from app.demo import run_demo
+
+    run_demo()
+
+
+def main() -> None:
+    """The command line. What we refuse on purpose is one clear line and exit status 1."""
+    set_up_logs()
+    try:
+        cli()
+    except MissedbeatError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"missedbeat-server: {line}", err=True)
+        sys.exit(1)
+
+
+def _deployed(settings: Settings, dsn_on_stdin: bool) -> Settings:
+    """Settings for one process of a deployment, which must name its database and key."""
+    if dsn_on_stdin:
+        settings.database_url = sys.stdin.readline().strip()
+    if not settings.database_url:
+        raise BadSettings("DATABASE_URL: must be set for this command; `serve` runs a private PostgreSQL without it")
+    if not settings.secret_key:
+        raise BadSettings("MISSEDBEAT_SECRET_KEY: must be set for this command; make one with: openssl rand -hex 32")
+    return settings
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The database the settings name; else the one a running `serve` started in the data folder, or one for the moment."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    from app.store import embedded
+
+    with embedded.borrowed(settings.data, binaries=settings.postgres_bin or None) as dsn:
+        yield dsn
+
+
+async def _create_project(dsn: str, name: str, email: str | None) -> "NewProject":
+    from app.notify.senders import check_settings
+    from app.store import accounts, blackouts
+    from app.store.engine import make_engine, make_sessions
+
+    if email is not None:
+        check_settings("email", {"address": email})
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise BadSettings("the project's name must have 1 to 100 printable characters")
+    engine = make_engine(dsn, "cli", 1)
+    try:
+        async with make_sessions(engine)() as session:
+            made = await accounts.create_project(session, name, email, await blackouts.now(session))
+            await session.commit()
+    finally:
+        await engine.dispose()
+    return made
+
+
+def _as_json(made: "NewProject", base_url: str) -> dict[str, str]:
+    return {
+        "project_id": str(made.id), "name": made.name, "api_key": made.api_key, "api_key_readonly": made.api_key_readonly,
+        "ping_key": made.ping_key, "ping_url": f"{base_url}/ping/{made.ping_key}",
+    }  # fmt: skip
+
+
+def _base_url(settings: Settings) -> str:
+    """The public address: as set, else as the `serve` of this data folder last had it."""
+    path = settings.data / "base_url"
+    if not settings.base_url and not settings.database_url and path.exists():
+        return path.read_text().strip()
+    return settings.address
+
+
+def _announce(settings: Settings, dsn: str) -> None:
+    """Say that it runs; on the first start make a project and say what to do next."""
+    from app.welcome import first_words, later_words
+
+    made = asyncio.run(_first_project(dsn))
+    typer.echo(first_words(settings, made) if made is not None else later_words(settings))
+    sys.stdout.flush()
+
+
+async def _first_project(dsn: str) -> "NewProject | None":
+    from app.store import accounts
+    from app.store.engine import make_engine, make_sessions
+
+    engine = make_engine(dsn, "cli", 1)
+    try:
+        async with make_sessions(engine)() as session:
+            if await accounts.any_project(session):
+                return None
+    finally:
+        await engine.dispose()
+    return await _create_project(dsn, "My project", None)
+
+
+if __name__ == "__main__":
+    main()

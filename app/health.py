@@ -1,0 +1,103 @@
+"""Is it alive, is it ready, what does it count: /livez, /readyz, /metrics."""
+
+import hmac
+import ipaddress
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import NotFound
+from app.store import blackouts, vitals
+from app.web import House, shared
+
+SWEEP_FRESH_FOR = timedelta(seconds=10)
+
+
+def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRouter:
+    """The routes; `accepting` says whether this process takes pings."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/livez")
+    async def livez() -> PlainTextResponse:
+        return PlainTextResponse("alive")
+
+    @router.get("/readyz")
+    async def readyz(request: Request) -> JSONResponse:
+        missing = [] if accepting() else ["pings are not accepted: the database does not take our ticks"]
+        try:
+            async with shared(request).sessions() as session:
+                now, beats = await blackouts.now(session), await blackouts.beats(session)
+            missing += _not_beating(now, beats)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            missing.append("the database cannot be reached")
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    @router.get("/metrics")
+    async def metrics(request: Request, house: House) -> Response:
+        _may_read_metrics(request, metrics_token)
+        async with house.sessions() as session:
+            lines = _lines(await vitals.read(session, house.margin))
+        return Response(lines.encode() + _counted(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _not_beating(now: datetime, beats: dict[str, datetime]) -> list[str]:
+    at = beats.get("sweep")
+    if at is None:
+        return ["nothing has ever swept: is a worker running?"]
+    return [] if now - at <= SWEEP_FRESH_FOR else [f"nothing has swept since {at.isoformat(timespec='seconds')}"]
+
+
+def _may_read_metrics(request: Request, token: str) -> None:
+    """With a token set only its bearer, else only this machine itself. Raises NotFound."""
+    if token:
+        given = request.headers.get("authorization", "").encode()
+        allowed = hmac.compare_digest(given, f"Bearer {token}".encode())
+    else:
+        allowed = _is_loopback(request.client.host if request.client else "") and "x-forwarded-for" not in request.headers
+    if not allowed:
+        raise NotFound("not found")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _counted() -> bytes:
+    """The counters of this process, or of all processes that `serve` started."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def _lines(read: vitals.Vitals) -> str:
+    gauges = {
+        "missedbeat_sweep_lag_seconds": ("Age of the oldest passed deadline that nobody has judged.", read.sweep_lag),
+        "missedbeat_sweep_age_seconds": ("Time since the last sweep ended.", read.sweep_age),
+        "missedbeat_oldest_delivery_seconds": ("Age of the oldest delivery that waits to be sent.", read.oldest_delivery),
+        "missedbeat_horizon_lag_seconds": ("How far the horizon, up to which silence is judged, lies back.", read.horizon_lag),
+        "missedbeat_partition_days_ahead": ("Days of check-ins whose partition exists; red below 3.", read.days_ahead),
+        "missedbeat_monitors_set_aside_now": ("Monitors that cannot be judged and are set aside.", read.set_aside),
+    }
+    lines = []
+    for name, (words, value) in gauges.items():
+        lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge", f"{name} {value}"]
+    for name, words, label, counts in (
+        ("missedbeat_deliveries", "Deliveries kept, by state.", "state", read.deliveries),
+        ("missedbeat_monitors", "Monitors, by stored status.", "status", read.monitors),
+    ):
+        lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
+        lines += [f'{name}{{{label}="{value}"}} {count}' for value, count in sorted(counts.items())]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,95 @@
+"""The web door: wires settings, engines, the ping routes and the API into one ASGI app."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.health import health_routes
+from app.ingest.inbox import Inbox
+from app.ingest.routes import PingRoutes
+from app.ingest.tick import Ticker
+from app.manage.api import api_routes
+from app.notify.senders import check_settings
+from app.settings import Settings
+from app.store.engine import make_engine, make_sessions
+from app.store.vault import Vault
+from app.web import Outside, Shared, answer_errors
+
+log = structlog.get_logger()
+
+DRAIN_LIMIT = 8.0
+INGEST_HOLDS = 5.0  # seconds for a batch, COMMIT included; then its pings are answered 503
+
+
+class Web:
+    """The whole service as one ASGI app: `/ping/` goes straight to its routes, everything else through FastAPI."""
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        margin = timedelta(seconds=settings.guard_seconds)
+        self._engines: list[AsyncEngine] = [make_engine(dsn, "ingest", 3, held_at_most=INGEST_HOLDS), make_engine(dsn, "web", 5)]
+        ingest, pages = (make_sessions(engine) for engine in self._engines)
+        self.inbox = Inbox(ingest, margin)
+        self.ticker = Ticker(ingest)
+        self._flushing: asyncio.Task[None] | None = None
+        self._prefix = settings.prefix
+        self._pings = PingRoutes(self.inbox, settings.ping_body_limit, settings.trusted_proxies)
+        self.app = FastAPI(
+            title="Missedbeat", version="3", lifespan=self._lifespan, openapi_url=None, docs_url=None, redoc_url=None,
+            redirect_slashes=False, strict_content_type=False,
+        )  # fmt: skip
+        self.app.state.shared = Shared(
+            sessions=pages, margin=margin, vault=Vault(settings.secret_key), base_url=settings.address,
+            min_period=settings.min_period, log_limit=settings.log_limit, check_channel=check_settings,
+        )  # fmt: skip
+        answer_errors(self.app)
+        self.app.include_router(health_routes(self.accepting, settings.metrics_token))
+        self.app.include_router(api_routes(self.app, docs=settings.docs))
+        self._outside = Outside(self.app)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request, with or without the prefix of the public address: proxies differ in whether they strip it."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if self._prefix and path.startswith(self._prefix + "/"):
+                path = path[len(self._prefix) :]
+                scope = {**scope, "path": path, "raw_path": path.encode()}
+            if path.startswith("/ping/"):
+                await self._pings(scope, receive, send)
+                return
+        await self._outside(scope, receive, send)
+
+    def accepting(self) -> bool:
+        """Whether pings are taken: the inbox runs, and a tick was committed just now."""
+        return self._flushing is not None and not self._flushing.done() and self.ticker.fresh
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """One tick before the first check-in; on the way out refuse, record what waits, sign off."""
+        await self.ticker.tick_once()
+        flushing, ticking = asyncio.create_task(self.inbox.run()), asyncio.create_task(self.ticker.run())
+        self._flushing = flushing
+        try:
+            yield
+        finally:
+            self._flushing = None
+            self.inbox.close()
+            ticking.cancel()
+            await asyncio.wait([flushing], timeout=DRAIN_LIMIT)
+            await self.ticker.tick_once(last=True)
+            await self.dispose()
+
+    async def dispose(self) -> None:
+        """Close every connection to the database."""
+        for engine in self._engines:
+            await engine.dispose()
+
+
+def create_app(settings: Settings, dsn: str) -> Web:
+    """The web app for these settings on this database."""
+    return Web(settings, dsn)

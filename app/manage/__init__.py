@@ -1,0 +1,1 @@
+"""People and programs in charge of monitors and channels."""

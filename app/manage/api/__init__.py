@@ -1,0 +1,35 @@
+"""The management API: Healthchecks' resources and ours, in three versions on the same routes."""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from app.manage.api.channels import routes as channels
+from app.manage.api.check_history import routes as check_history
+from app.manage.api.checks import routes as checks
+from app.manage.api.docs import docs_routes
+from app.manage.api.incidents import routes as incidents
+from app.manage.api.wire import Problem
+
+REFUSALS = {
+    400: "What was sent does not make sense; the error names the field",
+    401: "No key, an unknown one, or a read-only key for something that writes",
+    404: "There is no such thing, or not in this project",
+    503: "Nothing was changed: try again",
+}
+RESOURCES = (checks, check_history, channels, incidents)
+
+
+def api_routes(app: FastAPI, docs: bool) -> APIRouter:
+    """The routes, and where `docs` is set their description. What was asked of v1 and v2 comes here too (see `web.Outside`)."""
+    routes = APIRouter()
+    problems: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": why} for status, why in REFUSALS.items()
+    }
+    for resource in RESOURCES:
+        routes.include_router(
+            resource, prefix="/api/v3", responses=problems, generate_unique_id_function=lambda route: route.name
+        )
+    if docs:
+        routes.include_router(docs_routes(app, routes.routes[:]))
+    return routes

@@ -1,0 +1,162 @@
+"""What a body says a check is to be: read and checked field by field, then made into names and a rule. Unknown keys are
+ignored, as Healthchecks does."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.domain.message import clean
+from app.domain.schedule import Every, Schedule, check_zone, parse
+from app.domain.state import Rule
+from app.errors import Invalid
+from app.manage.api.given import Fields, wrong
+from app.store.tables import ChannelRow
+
+YEAR = 31_536_000
+LONGEST_NAME, LONGEST_SLUG, LONGEST_SCHEDULE = 100, 100, 100
+LONGEST_TAGS = 500
+LONGEST_DESCRIPTION = 10_000
+LONGEST_KEYWORDS = 200
+LONGEST_CHANNELS = 10_000
+MOST_COUNTED = 100
+SLUG = re.compile(r"[a-z0-9_-]*")
+UNIQUE = ("name", "slug", "tags", "timeout", "grace")
+LATER_TEXTS = ("subject", "subject_fail", "start_kw", "success_kw", "failure_kw")
+LATER_FLAGS = ("filter_subject", "filter_body", "filter_http_body", "filter_default_fail")
+NEW_RULE = Rule(schedule=Every(timedelta(days=1)), grace=timedelta(hours=1))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckGiven:
+    """A body, read. `names` are columns of the monitor, `rule` fields of its Rule; what is not there stays as it is."""
+
+    names: dict[str, Any] = field(default_factory=dict)
+    rule: dict[str, Any] = field(default_factory=dict)
+    timeout: timedelta | None = None
+    expression: str | None = None
+    zone: str | None = None
+    channels: str | None = None
+    expect_first: bool = False
+    unique: tuple[str, ...] = ()
+
+    def rule_after(self, before: Rule, now: datetime) -> Rule:
+        """The rule with what is given in it. Raises Invalid."""
+        rule = replace(before, schedule=self._schedule(before.schedule, now), **self.rule)
+        if isinstance(rule.schedule, Every) and rule.early is not None and rule.early >= rule.schedule.period:
+            raise wrong("early", "is too large", "it must be shorter than timeout")
+        return rule
+
+    def alike(self) -> dict[str, Any] | None:
+        """The columns that say whether this check is there already; None where `unique` names nothing, or what is not given."""
+        said = {**self.names, "timeout": self.timeout, "grace": self.rule.get("grace")}
+        if not self.unique or any(said.get(name) is None for name in self.unique):
+            return None
+        columns = {"timeout": "period"}
+        return {columns.get(name, name): _plain(said[name]) for name in self.unique}
+
+    def _schedule(self, before: Schedule, now: datetime) -> Schedule:
+        old_zone = "UTC" if isinstance(before, Every) else before.zone
+        old_expression = None if isinstance(before, Every) else before.expression
+        if self.expression is None and self.timeout is not None:
+            return Every(self.timeout)
+        expression, zone = self.expression or old_expression, self.zone or old_zone
+        if expression is None or (expression, zone) == (old_expression, old_zone):
+            return before
+        try:
+            return parse(expression, zone, now)
+        except Invalid as error:
+            detail = str(error).removeprefix("schedule: ")
+            raise wrong("schedule", "is not a valid cron or OnCalendar expression", detail) from None
+
+
+def read_check(given: dict[str, Any], least: int) -> CheckGiven:
+    """Read a body; `least` is the floor of timeout and grace in seconds. Raises Invalid for the first field that is wrong."""
+    fields = Fields(given)
+    _refuse_later(fields)
+    timeout = fields.number("timeout", least, YEAR)
+    zone = fields.text("tz", LONGEST_NAME)
+    if zone is not None:
+        try:
+            check_zone(zone)
+        except Invalid:
+            raise wrong("tz", "is not a valid timezone") from None
+    expression = fields.text("schedule", LONGEST_SCHEDULE)
+    if expression is not None and not expression.strip():
+        raise wrong("schedule", "is not a valid cron or OnCalendar expression", "it is empty")
+    return CheckGiven(
+        names=_names(fields),
+        rule=_rule(fields, least),
+        timeout=None if timeout is None else timedelta(seconds=timeout),
+        expression=expression,
+        zone=zone,
+        channels=fields.text("channels", LONGEST_CHANNELS),
+        expect_first=fields.flag("expect_first") or False,
+        unique=tuple(fields.choices("unique", UNIQUE)),
+    )
+
+
+def chosen(given: str, available: Sequence[ChannelRow]) -> list[UUID]:
+    """The channels that `*`, or ids and names separated by commas, stand for. Raises Invalid."""
+    if given in ("", "*"):
+        return [row.id for row in available if given]
+    found: dict[UUID, None] = {}
+    for name in given.split(","):
+        if not name.strip():
+            raise Invalid("empty channel identifier")
+        matches = [row.id for row in available if name.strip() in (str(row.id), row.name) or name == row.name]
+        if len(matches) != 1:
+            raise Invalid(f"{'non-unique' if matches else 'invalid'} channel identifier: {clean(name, 100)}")
+        found[matches[0]] = None
+    return list(found)
+
+
+def slug_of(name: str) -> str:
+    """The slug that v1 and v2 derive from a name, as Healthchecks (Django's slugify) does."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain)).strip("-_")[:LONGEST_SLUG]
+
+
+def _names(fields: Fields) -> dict[str, Any]:
+    slug = fields.line("slug", LONGEST_SLUG)
+    if slug is not None and not SLUG.fullmatch(slug):
+        raise wrong("slug", "does not match pattern")
+    said = {
+        "name": fields.line("name", LONGEST_NAME),
+        "slug": slug,
+        "tags": fields.line("tags", LONGEST_TAGS),
+        "description": fields.text("desc", LONGEST_DESCRIPTION),
+        "methods": fields.choice("methods", ("", "POST")),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _rule(fields: Fields, least: int) -> dict[str, Any]:
+    """The fields of a Rule but its schedule; null takes `early` and `max_runtime` back to their default."""
+    grace = fields.number("grace", least, YEAR)
+    counts = {name: fields.number(name, 1, MOST_COUNTED) for name in ("failures_to_alert", "successes_to_recover")}
+    said = {"grace": None if grace is None else timedelta(seconds=grace), "manual_resume": fields.flag("manual_resume"), **counts}
+    rule: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    for name, shortest in (("early", 0), ("max_runtime", 1)):
+        if fields.is_null(name):
+            rule[name] = None
+        elif (seconds := fields.number(name, shortest, YEAR)) is not None:
+            rule[name] = timedelta(seconds=seconds)
+    return rule
+
+
+def _refuse_later(fields: Fields) -> None:
+    """Filters are not kept yet: a value that asks for one is refused, so that nobody believes that it is in force."""
+    for name in LATER_TEXTS:
+        if fields.text(name, LONGEST_KEYWORDS):
+            raise wrong(name, "is not supported yet")
+    for name in LATER_FLAGS:
+        if fields.flag(name):
+            raise wrong(name, "is not supported yet")
+
+
+def _plain(value: object) -> object:
+    return int(value.total_seconds()) if isinstance(value, timedelta) else value

@@ -1,0 +1,148 @@
+"""Checks: listed, made, read, edited, deleted, paused, resumed. What they said and went through stands in `check_history.py`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.manage import actions
+from app.manage.actions import Wanted
+from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check, slug_of
+from app.manage.api.check_shape import View, shape
+from app.manage.api.described import ON_CONFLICT, Check, CheckBody, Checks, body
+from app.manage.api.wire import CheckId, CheckKey, Version, id_of
+from app.store import blackouts, channels, monitors
+from app.store.accounts import Caller as Known
+from app.store.tables import MonitorRow
+from app.web import Caller, Given, House, Now, Session, Shared, Writer
+
+routes = APIRouter(tags=["checks"])
+
+
+@routes.get("/checks", response_model=Checks)
+async def list_checks(
+    caller: Caller,
+    session: Session,
+    house: House,
+    version: Version,
+    tag: Annotated[list[str] | None, Query(description="Only checks with this tag; repeated: with all of them")] = None,
+    slug: Annotated[str | None, Query(description="Only the check with this slug")] = None,
+) -> JSONResponse:
+    """All checks of the project, oldest first."""
+    rows = await monitors.listed(session, caller.project, [t for t in tag or () if t], slug or None)
+    return JSONResponse({"checks": await shown(session, house, caller, version, rows)})
+
+
+@routes.post(
+    "/checks",
+    status_code=201,
+    response_model=Check,
+    responses={200: {"model": Check, "description": "`unique` found one, and it was edited"}},
+    openapi_extra=body(CheckBody),
+)
+async def create_check(caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now) -> JSONResponse:
+    """Make a check; with `unique`, edit the one that is there already (200)."""
+    wanted = read_check(given, house.min_period)
+    alike = wanted.alike()
+    if alike is not None or version < 3:
+        await monitors.one_namer(session, caller.project)
+    found = await monitors.alike(session, caller.project, alike) if alike is not None else None
+    if found is not None:
+        row = await _edit(session, house, version, found, wanted, now)
+        return JSONResponse(await _one(session, house, caller, version, row))
+    if version < 3 and "slug" not in wanted.names:
+        wanted.names["slug"] = await monitors.free_slug(session, caller.project, slug_of(wanted.names.get("name", "")))
+    made = Wanted(names=wanted.names, channels=await _channels(session, caller.project, wanted), expect_first=wanted.expect_first)
+    monitor = await actions.create(session, caller.project, made, wanted.rule_after(NEW_RULE, now), house.margin)
+    row = await monitors.get(session, caller.project, monitor)
+    return JSONResponse(await _one(session, house, caller, version, row), 201)
+
+
+@routes.get("/checks/{check}", response_model=Check)
+async def get_check(check: CheckKey, caller: Caller, session: Session, house: House, version: Version) -> JSONResponse:
+    """One check, by its id or unique_key."""
+    row = await find(session, caller, check)
+    return JSONResponse(await _one(session, house, caller, version, row))
+
+
+@routes.post("/checks/{check}", response_model=Check, openapi_extra=body(CheckBody))
+async def edit_check(
+    check: CheckId, caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now
+) -> JSONResponse:
+    """Change what is given."""
+    before = await monitors.get(session, caller.project, id_of(check))
+    row = await _edit(session, house, version, before, read_check(given, house.min_period), now)
+    return JSONResponse(await _one(session, house, caller, version, row))
+
+
+@routes.delete("/checks/{check}", response_model=Check)
+async def delete_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
+    """Delete a check for good; answers with what it was."""
+    row = await monitors.get(session, caller.project, id_of(check))
+    answer = await _one(session, house, caller, version, row)
+    await actions.remove(session, caller.project, row.id, house.margin)
+    return JSONResponse(answer)
+
+
+@routes.post("/checks/{check}/pause", response_model=Check)
+async def pause_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
+    """Expect nothing of it until it is heard again or resumed."""
+    await actions.pause(session, caller.project, id_of(check), house.margin)
+    row = await monitors.get(session, caller.project, id_of(check))
+    return JSONResponse(await _one(session, house, caller, version, row))
+
+
+@routes.post("/checks/{check}/resume", response_model=Check, responses=ON_CONFLICT)
+async def resume_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
+    """Make a paused check new again."""
+    await actions.resume(session, caller.project, id_of(check), house.margin)
+    row = await monitors.get(session, caller.project, id_of(check))
+    return JSONResponse(await _one(session, house, caller, version, row))
+
+
+async def find(session: AsyncSession, caller: Known, key: str) -> MonitorRow:
+    """The check of an id, or of the unique_key by which read-only keys know it. Raises NotFound."""
+    if len(key) == 40 and "-" not in key and key.isascii() and key.isalnum():
+        return await monitors.by_unique_key(session, caller.project, key)
+    return await monitors.get(session, caller.project, id_of(key))
+
+
+async def shown(
+    session: AsyncSession, house: Shared, caller: Known, version: int, rows: Sequence[MonitorRow]
+) -> list[dict[str, Any]]:
+    """These checks for this caller, in two queries however many they are."""
+    view = View(version, not caller.may_write, house.base_url, await blackouts.moment(session, house.margin))
+    ears: dict[UUID, list[UUID]] = {}
+    if caller.may_write and rows:
+        ears = await monitors.subscriptions(session, caller.project, [row.id for row in rows])
+    return [shape(row, view, ears.get(row.id, ())) for row in rows]
+
+
+async def _one(session: AsyncSession, house: Shared, caller: Known, version: int, row: MonitorRow) -> dict[str, Any]:
+    return (await shown(session, house, caller, version, [row]))[0]
+
+
+async def _channels(session: AsyncSession, project: UUID, wanted: CheckGiven) -> list[UUID] | None:
+    if wanted.channels is None:
+        return None
+    return chosen(wanted.channels, await channels.listed(session, project))
+
+
+async def _edit(
+    session: AsyncSession, house: Shared, version: int, before: MonitorRow, wanted: CheckGiven, now: datetime
+) -> MonitorRow:
+    """Lock first, so that of two edits at once neither writes back what the other changed."""
+    project, monitor = before.project_id, before.id
+    names = dict(wanted.names)
+    if version < 3 and "slug" not in names and names.get("name", before.name) != before.name:
+        await monitors.one_namer(session, project)
+        names["slug"] = await monitors.free_slug(session, project, slug_of(names["name"]), monitor)
+    row = await monitors.lock_one(session, project, monitor)
+    rule = wanted.rule_after(row.monitor.rule, now)
+    ears = await _channels(session, project, wanted)
+    await actions.edit(session, project, monitor, Wanted(names, rule, ears, wanted.expect_first), house.margin)
+    return await monitors.get(session, project, monitor)

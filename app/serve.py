@@ -1,0 +1,221 @@
+"""`serve`: the whole service in one command. The parent owns the listening socket, the private PostgreSQL and the children
+(web processes and a worker), starts what dies again, and stops all of it in order."""
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from prometheus_client.multiprocess import mark_process_dead
+
+from app.clock import monotonic
+from app.errors import BadSettings
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.store.embedded import Server
+
+log = structlog.get_logger()
+
+LOOK = 0.1  # seconds
+STOP_LIMIT = 12.0
+READY_LIMIT = 60.0
+SHORTEST_LIFE = 5.0  # a child that dies sooner is started again after a pause
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that is kept running."""
+
+    name: str
+    command: list[str]
+    fds: tuple[int, ...] = ()
+    told: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_again_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Serve:
+    """One running `serve`. `announce` is called once the service is ready."""
+
+    settings: Settings
+    announce: Callable[[str], None]
+    children: list[Child] = field(default_factory=list)
+    server: "Server | None" = None
+    dsn: str = ""
+    stopping: bool = False
+
+    def run(self) -> None:
+        """Start everything, keep it running, and return once SIGTERM or SIGINT has stopped all of it."""
+        listener = listen(self.settings)
+        settings = self.settings = served_at(self.settings, listener)
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.secret_key = settings.secret_key or own_secret_key(settings.data)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        try:
+            self._describe_children(listener)
+            self._look_after_children()
+            self._open_database()
+            (settings.data / "base_url").write_text(settings.address)
+            self._keep_running(listener)
+        finally:
+            self._stop_children()
+            listener.close()
+            if self.server is not None:
+                self.server.stop()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _open_database(self) -> None:
+        """Open and migrate it while the children are still loading."""
+        from app.store import embedded
+        from app.store.migrate import migrate
+
+        if not self.settings.database_url:
+            self.server = embedded.start(self.settings.data, binaries=self.settings.postgres_bin or None)
+        self.dsn = self.server.dsn if self.server is not None else self.settings.database_url
+        migrate(self.dsn)
+
+    def _describe_children(self, listener: socket.socket) -> None:
+        counters = self.settings.data / "counters"
+        shutil.rmtree(counters, ignore_errors=True)
+        counters.mkdir(mode=0o700)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
+        os.environ["MISSEDBEAT_SECRET_KEY"] = self.settings.secret_key
+        os.environ["MISSEDBEAT_BASE_URL"] = self.settings.address
+        fd = listener.fileno()
+        self.children = [Child(f"web {n + 1}", ["web", "--fd", str(fd)], (fd,)) for n in range(self.settings.workers)]
+        self.children.append(Child("worker", ["worker"]))
+
+    def _keep_running(self, listener: socket.socket) -> None:
+        announced, give_up_at = False, monotonic() + READY_LIMIT
+        while not self.stopping:
+            if self.server is not None and not self.server.alive():
+                log.error("PostgreSQL died and is started again")
+                self.server.restart()
+            self._look_after_children()
+            if not announced and is_ready(listener):
+                self.announce(self.dsn)
+                announced = True
+            elif not announced and monotonic() > give_up_at:
+                log.error("the service is not ready yet; see the lines above")
+                announced = True
+            time.sleep(LOOK)
+
+    def _look_after_children(self) -> None:
+        """Start what does not run, and tell what has just loaded where the database is, once that is known."""
+        for child in self.children:
+            if child.process is not None and child.process.poll() is not None:
+                self._note_death(child, child.process)
+            if child.process is None and monotonic() >= child.start_again_at:
+                child.process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-P", "-m", "app.cli", *child.command, "--dsn-on-stdin"],
+                    stdin=subprocess.PIPE,
+                    pass_fds=child.fds,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 (this process has one thread)
+                )
+                child.started_at, child.told = monotonic(), False
+            if child.process is not None and child.process.stdin is not None and self.dsn and not child.told:
+                with contextlib.suppress(BrokenPipeError):
+                    child.process.stdin.write(f"{self.dsn}\n".encode())
+                    child.process.stdin.close()
+                child.told = True
+
+    def _note_death(self, child: Child, process: "subprocess.Popen[bytes]") -> None:
+        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+        quick = monotonic() - child.started_at < SHORTEST_LIFE
+        log.error("a process died and is started again", process=child.name, code=process.returncode)
+        if process.stdin is not None:
+            process.stdin.close()
+        child.process, child.start_again_at = None, monotonic() + (1.0 if quick else 0.0)
+
+    def _stop_children(self) -> None:
+        running = [child.process for child in self.children if child.process is not None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+            if process.stdin is not None:
+                process.stdin.close()
+        give_up_at = monotonic() + STOP_LIMIT
+        for process in running:
+            try:
+                process.wait(max(0.1, give_up_at - monotonic()))
+            except subprocess.TimeoutExpired:
+                log.error("a process did not stop in time and is killed", pid=process.pid)
+                process.kill()
+                process.wait()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The listening socket, which outlives every web process. Raises BadSettings when the address cannot be had."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(found[0], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(found[4])
+        listener.listen(2048)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise BadSettings(
+            f"cannot listen on {where} ({error.strerror}): stop what uses it, or choose another with --port"
+        ) from None
+    return listener
+
+
+def served_at(settings: Settings, listener: socket.socket) -> Settings:
+    """The settings with the port that was really taken (`--port 0` takes any)."""
+    return settings.model_copy(update={"port": listener.getsockname()[1]})
+
+
+def own_secret_key(data: Path) -> str:
+    """The secret key in the data folder, made at the first start and readable by its owner only."""
+    path = data / "secret.key"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    key = path.read_text().strip()
+    if len(key) < 32:
+        raise BadSettings(f"{path} holds no key: restore it from a backup; without it channel secrets cannot be read")
+    return key
+
+
+def is_ready(listener: socket.socket) -> bool:
+    """Whether /readyz answers 200 on this socket's address."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=1) as answer:
+            return bool(json.load(answer)["ready"])
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def die_with_parent() -> None:
+    """Run in a child before its program: should `serve` be killed, the child stops too. Linux only; elsewhere a no-op."""
+    if sys.platform == "linux":
+        libc: Any = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,232 @@
+"""What every route shares: Session, Now, Caller, the JSON that came in, and the one table from errors to HTTP."""
+
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, cast
+
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.exceptions import HTTPException
+
+from app.errors import Conflict, Invalid, MissedbeatError, NotAllowed, NotFound, Unavailable
+from app.store import accounts, blackouts
+from app.store.engine import Sessions
+from app.store.vault import Vault
+
+log = structlog.get_logger()
+
+MOST_JSON = 1_000_000
+STATUS: dict[type[MissedbeatError], int] = {NotFound: 404, Conflict: 409, Invalid: 400, NotAllowed: 401, Unavailable: 503}
+CheckSettings = Callable[[str, dict[str, Any]], tuple[dict[str, Any], dict[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a door hands to every route, as `app.state.shared`."""
+
+    sessions: Sessions
+    margin: timedelta
+    vault: Vault
+    base_url: str
+    min_period: int
+    log_limit: int
+    check_channel: CheckSettings
+
+
+def shared(request: Request) -> Shared:
+    """What the door handed in."""
+    found: Shared = request.app.state.shared
+    return found
+
+
+@asynccontextmanager
+async def transaction(house: Shared) -> AsyncIterator[AsyncSession]:
+    """One transaction, committed at its end, undone by any error. For a route that must wait with no database held."""
+    async with house.sessions() as session:
+        yield session
+        await session.commit()
+
+
+async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """A transaction for the request, committed before the answer goes out (scope="function"), undone by any error."""
+    async with transaction(shared(request)) as session:
+        yield session
+
+
+Session = Annotated[AsyncSession, Depends(open_session, scope="function")]
+House = Annotated[Shared, Depends(shared)]
+
+
+async def _now(session: Session) -> datetime:
+    return await blackouts.now(session)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object, whatever its Content-Type; an empty one is {}. Raises Invalid."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_JSON:
+            raise Invalid("the body is larger than 1 MB")
+    try:
+        found = json.loads(body.decode()) if body.strip() else {}
+        json.dumps(found, allow_nan=False).encode()
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Invalid("could not parse request body") from None
+    if not isinstance(found, dict):
+        raise Invalid("json validation error: value is not an object")
+    return found
+
+
+Given = Annotated[dict[str, Any], Depends(read_json)]
+Now = Annotated[datetime, Depends(_now)]
+
+
+def _key_of(request: Request, given: dict[str, Any]) -> str:
+    header = request.headers.get("x-api-key")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if header is None and scheme.lower() == "bearer":
+        header = bearer.strip()
+    key = header if header is not None else given.get("api_key")
+    if not key or not isinstance(key, str):
+        raise NotAllowed("missing api key")
+    return key
+
+
+async def caller_of(request: Request, session: Session, given: Given) -> accounts.Caller:
+    """Who asks. Raises NotAllowed."""
+    return await accounts.caller(session, _key_of(request, given))
+
+
+def writer_of(caller: Annotated[accounts.Caller, Depends(caller_of)]) -> accounts.Caller:
+    """The same, if it may write. Raises NotAllowed."""
+    if not caller.may_write:
+        raise NotAllowed("wrong api key")
+    return caller
+
+
+Caller = Annotated[accounts.Caller, Depends(caller_of)]
+Writer = Annotated[accounts.Caller, Depends(writer_of)]
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Every error in words, as `{"error": …}`, with the status of the table above; nothing of our insides."""
+    for kind in STATUS:
+        app.add_exception_handler(kind, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(DataError, _bad_data)
+    app.add_exception_handler(IntegrityError, _raced)
+    for away in (OperationalError, InterfaceError, PoolTimeout, TimeoutError):
+        app.add_exception_handler(away, _away)
+    app.add_exception_handler(Exception, _bug)
+
+
+async def _ours(_: Request, error: Exception) -> JSONResponse:
+    status = next(number for kind, number in STATUS.items() if isinstance(error, kind))
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    more = {"detail": error.detail} if isinstance(error, Invalid) and error.detail else {}
+    return JSONResponse({"error": str(error), **more}, status, headers)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    refused = cast(HTTPException, error)
+    return JSONResponse({"error": str(refused.detail).lower()}, refused.status_code, refused.headers)
+
+
+async def _malformed(_: Request, error: Exception) -> JSONResponse:
+    problem = cast(RequestValidationError, error).errors()[0]
+    return JSONResponse({"error": f"{'.'.join(str(p) for p in problem['loc'][1:])}: {problem['msg'].lower()}"}, 400)
+
+
+async def _bad_data(_: Request, error: Exception) -> JSONResponse:
+    log.warning("refused by the database", error=str(error.__cause__).splitlines()[0])
+    return JSONResponse({"error": "a value is out of range or holds characters that cannot be stored"}, 400)
+
+
+async def _raced(_: Request, error: Exception) -> JSONResponse:
+    """Two at once, such as a channel deleted while it is given to a monitor; what was done of the second is undone."""
+    log.warning("refused by the database", error=type(error.__cause__).__name__)
+    return JSONResponse({"error": "somebody else changed this at the same time: try again"}, 409)
+
+
+async def _away(_: Request, error: Exception) -> JSONResponse:
+    log.warning("the database cannot be reached", error=type(error).__name__)
+    return JSONResponse({"error": "the database cannot be reached: try again"}, 503, {"Retry-After": "2"})
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    """The bug is logged whole by the server, with this id; the client is told the id and nothing else."""
+    request_id = secrets.token_hex(8)
+    log.error("request failed", request_id=request_id, method=request.method, error=type(error).__name__)
+    return JSONResponse({"error": "internal error", "request_id": request_id}, 500)
+
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+STRICT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, DELETE"),
+    (b"access-control-allow-headers", b"X-Api-Key, Authorization, Content-Type"),
+]
+
+
+API = re.compile(r"/api/v([123])(/.*?)/?", re.DOTALL)
+
+
+def _one_form(scope: Any) -> Any:
+    """A path of the API in the one form that routes have: v3, without a last slash. What was asked stands in `api_version`."""
+    found = API.fullmatch(scope["path"])
+    if found is None:
+        return scope
+    path = f"/api/v3{found[2]}"
+    return {**scope, "path": path, "raw_path": path.encode(), "api_version": int(found[1])}
+
+
+class Outside:
+    """The outer wall of every answer but a ping's: strict headers, and CORS on the API, all of whose paths answer with and
+    without a last slash and in three versions."""
+
+    def __init__(self, app: Asgi) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass on, with the headers every answer carries."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        api = scope["path"].startswith("/api/v")
+
+        async def dressed(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                there = {name for name, _ in message["headers"]}
+                extra = [*HEADERS, STRICT, *(CORS if api else [])]
+                message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in there)]
+            await send(message)
+
+        if api and scope["method"] == "OPTIONS":
+            await _answer(dressed, 204, b"")
+            return
+        await self._app(_one_form(scope), receive, dressed)
+
+
+async def _answer(send: Any, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())] if body else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,31 @@
+"""What every test may ask for."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import structlog
+
+from tests.database import database
+from tests.world import World, living
+
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.dev.ConsoleRenderer(colors=False)])
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio alone, as the service does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def dsn() -> Iterator[str]:
+    """A migrated database, one for each process of the test run."""
+    with database() as name:
+        yield name
+
+
+@pytest.fixture
+async def world(dsn: str, anyio_backend: str) -> AsyncIterator[World]:
+    """The service in this process, on an empty database, with one project and a clock to put ahead."""
+    async with living(dsn) as world:
+        yield world
