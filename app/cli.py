@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from app.errors import BadSettings, MissedbeatError
@@ -136,7 +137,22 @@ def _deployed(settings: Settings, dsn_on_stdin: bool) -> Settings:
         raise BadSettings("DATABASE_URL: must be set for this command; `serve` runs a private PostgreSQL without it")
     if not settings.secret_key:
         raise BadSettings("MISSEDBEAT_SECRET_KEY: must be set for this command; make one with: openssl rand -hex 32")
+    if not dsn_on_stdin:
+        _check_schema(settings.database_url)
     return settings
+
+
+def _check_schema(dsn: str) -> None:
+    """Refuse to start on a database that was not migrated; one that cannot be reached yet is waited for at work."""
+    from sqlalchemy.exc import OperationalError
+
+    from app.store.migrate import pending
+
+    try:
+        if pending(dsn):
+            raise BadSettings("the database is not migrated: run `missedbeat-server migrate` first")
+    except OperationalError as error:
+        structlog.get_logger().warning("the database cannot be reached yet", error=str(error.orig).splitlines()[0])
 
 
 @contextmanager

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
             return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
     @field_validator("smtp_tls", mode="before")
     @classmethod
     def _tls_words(cls, value: object) -> object:

@@ -28,12 +28,14 @@ def migrate(dsn: str) -> str:
 
 
 def pending(dsn: str) -> bool:
-    """Whether the schema is not that of this version: then neither web nor worker may start."""
-    engine = create_engine(dsn, poolclass=NullPool)
+    """Whether migrations of this version are still to come: then neither web nor worker can work. A newer schema is fine,
+    versions run side by side. Raises what the driver raises where the database cannot be reached."""
+    engine = create_engine(dsn, poolclass=NullPool, connect_args={"connect_timeout": 5})
     try:
         with engine.connect() as connection:
-            head = ScriptDirectory.from_config(_config(connection)).get_current_head()
-            return _revision(connection) != head
+            scripts = ScriptDirectory.from_config(_config(connection))
+            older = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
+            return _revision(connection) in {"", *older}
     finally:
         engine.dispose()
 

@@ -241,7 +241,14 @@ def test_bad_settings_stop_the_start_with_one_clear_line(tmp_path: Path, setting
 
 
 def test_web_and_worker_say_what_they_need(tmp_path: Path) -> None:
-    """Without DATABASE_URL or key they do not start."""
+    """Without DATABASE_URL, or on a database that was not migrated, they do not start."""
+    server = embedded.start(tmp_path / "data", fsync=False)
+    try:
+        environ = environment(DATABASE_URL=server.dsn, MISSEDBEAT_SECRET_KEY="k" * 40)
+        done = subprocess.run([COMMAND, "worker"], env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, "missedbeat-server migrate" in done.stderr) == (1, True)
+    finally:
+        server.stop()
     for command in ("web", "worker"):
         done = subprocess.run([COMMAND, command], env=environment(), capture_output=True, text=True, check=False, cwd=tmp_path)
         assert (done.returncode, "DATABASE_URL" in done.stderr) == (1, True)

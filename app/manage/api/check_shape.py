@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app.domain.monitor import as_seen
+from app.domain.monitor import Seen, as_seen
+from app.errors import Invalid
 from app.manage.api.check_given import LATER_FLAGS, LATER_TEXTS
 from app.store.blackouts import Moment
 from app.store.rows import monitor_of
@@ -28,7 +29,7 @@ class View:
 
 def shape(row: MonitorRow, view: View, channels: Sequence[UUID]) -> dict[str, Any]:
     """One check, its status as it is now, whether or not a sweeper runs."""
-    seen = as_seen(monitor_of(row), view.moment.now, view.moment.horizon)
+    seen = _seen(row, view.moment)
     status = WRITTEN.get(seen.status, seen.status)
     if view.version == 1 and seen.running and status != "down":
         status = "started"
@@ -46,6 +47,14 @@ def shape(row: MonitorRow, view: View, channels: Sequence[UUID]) -> dict[str, An
         "kind": row.kind, "early": row.early, "max_runtime": row.max_runtime, "failures_to_alert": row.failures_to_alert,
         "successes_to_recover": row.successes_to_recover, "deadline": second(seen.deadline),
     }  # fmt: skip
+
+
+def _seen(row: MonitorRow, moment: Moment) -> Seen:
+    """As the domain judges it now. A row that makes no sense is shown as it is stored, and does not take the list with it."""
+    try:
+        return as_seen(monitor_of(row), moment.now, moment.horizon)
+    except (ValueError, Invalid):
+        return Seen(row.status, False, row.due, row.deadline)
 
 
 def second(at: datetime | None) -> str | None:
