@@ -285,7 +285,7 @@ TestLives.settings = BRIEF
 @pytest.mark.prove
 def test_many_long_lives_agree_with_the_reference() -> None:
     """The same for about a minute, with longer lives."""
-    run_state_machine_as_test(Lives, settings=settings(BRIEF, max_examples=1500, stateful_step_count=60))
+    run_state_machine_as_test(Lives, settings=settings(BRIEF, max_examples=3000, stateful_step_count=60))
 
 
 # ---- The order in which check-ins are looked at
@@ -343,5 +343,5 @@ orders = given(
 )
 test_the_order_of_commits_changes_nothing = settings(BRIEF, max_examples=800)(orders(agree_in_any_order))
 test_the_order_of_commits_changes_nothing_at_length = pytest.mark.prove(
-    settings(BRIEF, max_examples=20_000)(orders(agree_in_any_order))
+    settings(BRIEF, max_examples=10_000)(orders(agree_in_any_order))
 )
