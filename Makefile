@@ -16,7 +16,7 @@ demo: .venv/.run ## watch a job fall silent, the alert arrive, and the job retur
 	@exec .venv/bin/missedbeat-server demo
 
 test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
-	@.venv/bin/python -m pytest -n 2 -m "not prove" --durations=10 $(ARGS)
+	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "not prove" --durations=10 $(ARGS)
 
 prove: .venv/.dev ## run the longer loops: kill -9, every time zone; ARGS as above
 	@.venv/bin/python -m pytest -m prove --timeout=300 $(ARGS)

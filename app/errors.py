@@ -21,6 +21,10 @@ class Invalid(MissedbeatError):
         self.detail = detail
 
 
+class TooSlow(MissedbeatError):
+    """What was announced did not arrive in time."""
+
+
 class NotAllowed(MissedbeatError):
     """The caller is not known, or its key may not do this."""
 

@@ -24,6 +24,7 @@ from app.web import Outside, Shared, answer_errors
 log = structlog.get_logger()
 
 DRAIN_LIMIT = 8.0
+API_WAITS = 2.0  # seconds for a connection: its clients rarely ask again by themselves
 INGEST_HOLDS = 5.0  # seconds for a batch, COMMIT included; then its pings are answered 503
 
 
@@ -32,7 +33,10 @@ class Web:
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         margin = timedelta(seconds=settings.guard_seconds)
-        self._engines: list[AsyncEngine] = [make_engine(dsn, "ingest", 3, held_at_most=INGEST_HOLDS), make_engine(dsn, "web", 5)]
+        self._engines: list[AsyncEngine] = [
+            make_engine(dsn, "ingest", 3, held_at_most=INGEST_HOLDS),
+            make_engine(dsn, "web", 5, wait=API_WAITS),
+        ]
         ingest, pages = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin)
         self.ticker = Ticker(ingest)

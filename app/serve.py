@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -67,7 +68,7 @@ class Serve:
         """Start everything, keep it running, and return once SIGTERM or SIGINT has stopped all of it."""
         listener = listen(self.settings)
         settings = self.settings = served_at(self.settings, listener)
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own_folder(settings.data)
         settings.secret_key = settings.secret_key or own_secret_key(settings.data)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -80,6 +81,7 @@ class Serve:
         finally:
             self._stop_children()
             listener.close()
+            shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)
             if self.server is not None:
                 self.server.stop()
 
@@ -97,10 +99,7 @@ class Serve:
         migrate(self.dsn)
 
     def _describe_children(self, listener: socket.socket) -> None:
-        counters = self.settings.data / "counters"
-        shutil.rmtree(counters, ignore_errors=True)
-        counters.mkdir(mode=0o700)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="counters-", dir=self.settings.data)
         os.environ["MISSEDBEAT_SECRET_KEY"] = self.settings.secret_key
         os.environ["MISSEDBEAT_BASE_URL"] = self.settings.address
         fd = listener.fileno()
@@ -185,6 +184,16 @@ def listen(settings: Settings) -> socket.socket:
 def served_at(settings: Settings, listener: socket.socket) -> Settings:
     """The settings with the port that was really taken (`--port 0` takes any)."""
     return settings.model_copy(update={"port": listener.getsockname()[1]})
+
+
+def own_folder(data: Path) -> None:
+    """The data folder, made where it is missing. Raises BadSettings."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadSettings(
+            f"MISSEDBEAT_DATA: {data} cannot be used as a folder ({error.strerror}); choose another with --data"
+        ) from None
 
 
 def own_secret_key(data: Path) -> str:

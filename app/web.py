@@ -1,5 +1,6 @@
 """What every route shares: Session, Now, Caller, the JSON that came in, and the one table from errors to HTTP."""
 
+import asyncio
 import json
 import re
 import secrets
@@ -17,8 +18,9 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from app.errors import Conflict, Invalid, MissedbeatError, NotAllowed, NotFound, Unavailable
+from app.errors import Conflict, Invalid, MissedbeatError, NotAllowed, NotFound, TooSlow, Unavailable
 from app.store import accounts, blackouts
 from app.store.engine import Sessions
 from app.store.vault import Vault
@@ -26,7 +28,15 @@ from app.store.vault import Vault
 log = structlog.get_logger()
 
 MOST_JSON = 1_000_000
-STATUS: dict[type[MissedbeatError], int] = {NotFound: 404, Conflict: 409, Invalid: 400, NotAllowed: 401, Unavailable: 503}
+READ_LIMIT = 30.0  # seconds for a body to arrive
+STATUS: dict[type[MissedbeatError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 400,
+    NotAllowed: 401,
+    TooSlow: 408,
+    Unavailable: 503,
+}
 CheckSettings = Callable[[str, dict[str, Any]], tuple[dict[str, Any], dict[str, str]]]
 
 
@@ -72,14 +82,18 @@ async def _now(session: Session) -> datetime:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object, whatever its Content-Type; an empty one is {}. Raises Invalid."""
+    """The body as a JSON object, whatever its Content-Type; an empty one is {}. Raises Invalid and TooSlow."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_JSON:
-            raise Invalid("the body is larger than 1 MB")
     try:
-        found = json.loads(body.decode()) if body.strip() else {}
+        async with asyncio.timeout(READ_LIMIT):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_JSON:
+                    raise Invalid("the body is larger than 1 MB")
+    except TimeoutError:
+        raise TooSlow("the body did not arrive in time") from None
+    try:
+        found = json.loads(body.decode("utf-8-sig")) if body.strip() else {}
         json.dumps(found, allow_nan=False).encode()
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -130,6 +144,7 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(IntegrityError, _raced)
     for away in (OperationalError, InterfaceError, PoolTimeout, TimeoutError):
         app.add_exception_handler(away, _away)
+    app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -159,6 +174,10 @@ async def _raced(_: Request, error: Exception) -> JSONResponse:
     """Two at once, such as a channel deleted while it is given to a monitor; what was done of the second is undone."""
     log.warning("refused by the database", error=type(error.__cause__).__name__)
     return JSONResponse({"error": "somebody else changed this at the same time: try again"}, 409)
+
+
+async def _hung_up(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "the body did not arrive whole"}, 400)  # nobody reads it
 
 
 async def _away(_: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from app.domain.horizon import Horizon
 from app.domain.run import Run
@@ -53,7 +54,7 @@ def explain(facts: dict[str, Any]) -> str:
     """One sentence for people: what was expected, what was heard, and what followed."""
     tell = {"missed": _missed, "overrun": _overrun, "failed": _failed, "heard": _heard}.get(facts["rule"])
     if tell is None:
-        return f"It was {facts['rule']} by hand at {_clock(facts['at'])}."
+        return f"It was {facts['rule']} by hand at {_clock(facts['at'], facts)}."
     counted = ""
     if facts["to"] == "down" and facts["failures_to_alert"] > 1:
         counted = f" This was failure {facts['failures']} in a row; it alerts at {facts['failures_to_alert']}."
@@ -63,9 +64,10 @@ def explain(facts: dict[str, Any]) -> str:
 def _missed(facts: dict[str, Any]) -> str:
     heard = _last_heard(facts)
     open_run = facts["open_runs"][-1] if facts["open_runs"] else None
-    started = f" It started at {_clock(open_run['started_at'])} and has not finished." if open_run else ""
+    started = f" It started at {_clock(open_run['started_at'], facts)} and has not finished." if open_run else ""
     return (
-        f"Expected at {_clock(facts['slot'])} ({facts['schedule']}), and not heard of by {_clock(facts['deadline'])}, "
+        f"Expected at {_clock(facts['slot'], facts)} by its schedule, {facts['schedule']}; "
+        f"not heard of by {_clock(facts['deadline'], facts)}, "
         f"{_span(facts['grace'])} of grace included; {heard}.{started}"
     )
 
@@ -74,7 +76,7 @@ def _overrun(facts: dict[str, Any]) -> str:
     run = facts["run"] or {"id": None, "started_at": facts["at"]}
     name = f"The run {run['id']}" if run["id"] else "The run"
     allowed = facts["max_runtime"] if facts["max_runtime"] is not None else facts["grace"]
-    began, by = _clock(run["started_at"]), _clock(facts["deadline"])
+    began, by = _clock(run["started_at"], facts), _clock(facts["deadline"], facts)
     return f"{name} that started at {began} did not finish by {by}; it is given {_span(allowed)}."
 
 
@@ -82,24 +84,27 @@ def _failed(facts: dict[str, Any]) -> str:
     last = facts["check_ins"][-1] if facts["check_ins"] else {}
     status = last.get("exit_status")
     how = f"exit status {status}" if status else "a fail signal"
-    return f"The job itself reported failure ({how}) at {_clock(facts['at'])}."
+    return f"The job itself reported failure ({how}) at {_clock(facts['at'], facts)}."
 
 
 def _heard(facts: dict[str, Any]) -> str:
     if facts["from"] != "down" or facts["down_since"] is None:
-        return f"A success was heard at {_clock(facts['at'])}."
-    return f"A success was heard at {_clock(facts['at'])}; it had been down since {_clock(facts['down_since'])}."
+        return f"A success was heard at {_clock(facts['at'], facts)}."
+    return f"A success was heard at {_clock(facts['at'], facts)}; it had been down since {_clock(facts['down_since'], facts)}."
 
 
 def _last_heard(facts: dict[str, Any]) -> str:
     if not facts["check_ins"]:
         return "nothing was ever heard of it"
     last = facts["check_ins"][-1]
-    return f"last heard: {last['signal']} at {_clock(last['at'])}"
+    return f"last heard: {last['signal']} at {_clock(last['at'], facts)}"
 
 
-def _clock(text: str | None) -> str:
-    return "an unknown time" if text is None else f"{text[:10]} {text[11:19]} UTC"
+def _clock(text: str | None, facts: dict[str, Any]) -> str:
+    """In the zone of the schedule, as every other time of the message."""
+    if text is None:
+        return "an unknown time"
+    return datetime.fromisoformat(text).astimezone(ZoneInfo(facts["zone"])).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _span(seconds: float) -> str:

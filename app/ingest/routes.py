@@ -150,4 +150,8 @@ _READ = frozenset({b"content-length", b"user-agent", b"x-forwarded-for", b"x-for
 
 
 def _printable(raw: bytes) -> str:
-    return "".join(c for c in raw.decode("latin-1") if c.isprintable())
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    return "".join(c for c in text if c.isprintable())

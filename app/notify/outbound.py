@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
@@ -329,6 +330,7 @@ def _address(text: str) -> Address | None:
     return address
 
 
+@cache
 def _trusted_roots() -> ssl.SSLContext:
     """The system's roots (SSL_CERT_FILE adds an own one) and certifi's, for images without any."""
     context = ssl.create_default_context()

@@ -39,7 +39,7 @@ async def send(parcel: Parcel, outbound: Outbound) -> Outcome:
 def payload(message: Message) -> dict[str, Any]:
     """Block Kit with all words as `plain_text`, shown as written. `text` is what notifications and receivers without blocks
     show, so it says everything too; nothing in it is a mention, a link or an image but our own link."""
-    lines = [message.title, message.sentence, *(f"{label}: {value}" for label, value in message.facts), message.output]
+    lines = [message.title, message.sentence, *(f"{label}: {value}" for label, value in message.facts), _output(message)]
     link = [f"<{_escape(message.link)}|Incident>"] if message.link else []
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _plain(message.title[:HEADER_LIMIT])},
@@ -49,7 +49,7 @@ def payload(message: Message) -> dict[str, Any]:
         fields = [_plain(f"{label}: {value}") for label, value in message.facts[:FIELDS_LIMIT]]
         blocks.append({"type": "section", "fields": fields})
     if message.output:
-        blocks.append({"type": "section", "text": _plain(message.output)})
+        blocks.append({"type": "section", "text": _plain(_output(message))})
     if link:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": link[0]}]})
     text = "\n".join([*(_escape(line) for line in lines if line), *link])
@@ -69,3 +69,7 @@ def _escape(text: str) -> str:
 def _is_gone(answer: Answer) -> bool:
     """Slack answers 404 for a removed webhook, and says so in a word for an archived channel."""
     return answer.status == 404 or (answer.status >= 400 and any(word in answer.text for word in GONE_WORDS))
+
+
+def _output(message: Message) -> str:
+    return f"Last output:\n{message.output}" if message.output else ""

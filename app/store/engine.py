@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 STATEMENT_LIMIT = 2000  # milliseconds
 HELD_AT_MOST = 10.0  # seconds
+WAIT = 0.5  # seconds
 TIMEOUTS = {
     "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "5000",
@@ -21,9 +22,9 @@ Sessions = async_sessionmaker[AsyncSession]
 
 
 def make_engine(
-    dsn: str, purpose: str, size: int = 5, patience: int = STATEMENT_LIMIT, held_at_most: float = HELD_AT_MOST
+    dsn: str, purpose: str, size: int = 5, patience: int = STATEMENT_LIMIT, held_at_most: float = HELD_AT_MOST, wait: float = WAIT
 ) -> AsyncEngine:
-    """An engine whose pool refuses after half a second instead of queueing, and whose connections notice a dead server.
+    """An engine whose pool refuses after `wait` seconds instead of queueing, and whose connections notice a dead server.
 
     `patience`: how long a statement may take, in milliseconds. `held_at_most`: seconds after which a connection in use is cut,
     whatever it waits for; what it was doing fails then, and may or may not have been committed.
@@ -33,7 +34,7 @@ def make_engine(
         dsn,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=0.5,
+        pool_timeout=wait,
         pool_pre_ping=False,
         connect_args={
             "options": options,

@@ -7,22 +7,30 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 import migrations
+from app.errors import Unavailable
 
 ONE_AT_A_TIME = 0x6D69_7373_6564  # the word "missed": an advisory lock that every migrating process takes
 
 
 def migrate(dsn: str) -> str:
-    """Run every migration that is still to come; returns the revision reached. Two at once wait for each other."""
-    engine = create_engine(dsn, poolclass=NullPool)
+    """Run every migration that is still to come; returns the revision reached. Two at once wait for each other.
+
+    Raises Unavailable, in one line, where the database cannot be reached.
+    """
+    engine = create_engine(dsn, poolclass=NullPool, connect_args={"connect_timeout": 10})
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_AT_A_TIME})
             connection.commit()
             command.upgrade(_config(connection), "head")
             return _revision(connection)
+    except OperationalError as error:
+        words = str(error.orig).splitlines()[0]
+        raise Unavailable(f"DATABASE_URL: the database cannot be reached or refuses: {words}") from None
     finally:
         engine.dispose()
 

@@ -570,7 +570,7 @@ def test_a_run_of_unknown_end_does_not_bring_the_next_slot_forward() -> None:
     [
         (
             living("up").judge(at(111)),
-            "Expected at 2026-06-01 12:01:40 UTC (every 1 min 40 s), and not heard of by 2026-06-01 12:01:50 UTC, "
+            "Expected at 2026-06-01 12:01:40 UTC by its schedule, every 1 min 40 s; not heard of by 2026-06-01 12:01:50 UTC, "
             "10 s of grace included; last heard: success at 2026-06-01 12:00:00 UTC.",
         ),
         (

@@ -1,6 +1,7 @@
 """The processes themselves: what a kill -9 of each may cost, how all of it stops, how the parts run alone."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 from collections import Counter
@@ -252,3 +253,33 @@ def test_web_and_worker_say_what_they_need(tmp_path: Path) -> None:
     for command in ("web", "worker"):
         done = subprocess.run([COMMAND, command], env=environment(), capture_output=True, text=True, check=False, cwd=tmp_path)
         assert (done.returncode, "DATABASE_URL" in done.stderr) == (1, True)
+
+
+async def test_heads_are_bounded_in_size_and_a_refused_start_harms_nothing(tmp_path: Path) -> None:
+    """A head over 64 KiB is refused without filling our memory; a second serve on the same folder ends with one line and leaves
+    the first one and its counters alone; an upload that breaks off leaves no traceback."""
+    async with serving(tmp_path / "data") as service:
+        (web,) = service.children("web")
+        before = web.memory_info().rss
+        path = f"/ping/{service.keys['ping_key']}/job?create=1"
+        assert (await service.client.get(path)).status_code == 201
+        assert (await service.client.get(path, headers={"x-long": "a" * 20_000})).status_code == 200
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"GET /ping/x HTTP/1.1\r\nHost: x\r\nX: ")
+            for _ in range(40):
+                writer.write(b"a" * 1_000_000)
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read(12) in (b"HTTP/1.1 431", b"")
+        writer.close()
+        assert web.memory_info().rss - before < 10_000_000
+        _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(b"POST /api/v3/checks/ HTTP/1.1\r\nHost: x\r\nX-Api-Key: k\r\nContent-Length: 9\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        second = service.command("serve", "--port", "0")
+        assert (second.returncode, len(second.stderr.strip().splitlines())) == (1, 1)
+        metrics = (await service.client.get("/metrics")).text
+        assert 'missedbeat_check_ins_total{result="created"} 1.0' in metrics
+    assert "Traceback" not in (tmp_path / "data.log").read_text()

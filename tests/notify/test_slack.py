@@ -78,7 +78,7 @@ async def test_a_message_arrives_as_blocks_and_is_delivered() -> None:
     shown = texts(payload["blocks"], "plain_text")
     assert shown[:2] == ["DOWN: nightly-backup", "No check-in came."]
     assert "Since: 2026-03-01 02:05:00 UTC" in shown
-    assert "line one\nline two" in shown
+    assert "Last output:\nline one\nline two" in shown
     assert texts(payload["blocks"], "mrkdwn") == ["<https://beat.example/api/v3/incidents/i-1|Incident>"]
 
 

@@ -1,0 +1,64 @@
+"""One connection of the web door: what may come before a request is whole is bounded in size and time, so that nobody can
+fill our memory or hold our sockets without saying anything. Bodies are bounded where they are read."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
+HEAD_SECONDS = 15.0
+REFUSED = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """uvicorn's HTTP with a limit on heads: 431 beyond 64 KiB, 408 after 15 s."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._in_head = True
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A head is expected from the first moment on."""
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, b"Request Timeout")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is expected any more."""
+        self._rest()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head; what comes in one piece with a whole one was bounded by the piece."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT + len(data):
+                self._refuse(431, b"Request Header Fields Too Large")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """The next head begins."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        if self._patience is None:
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, b"Request Timeout")
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._rest()
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _rest(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _refuse(self, status: int, words: bytes) -> None:
+        self._rest()
+        if not self.transport.is_closing():
+            self.transport.write(REFUSED % (status, words))
+            self.transport.close()
