@@ -16,7 +16,7 @@ from app.errors import NotFound
 from app.store import blackouts, vitals
 from app.web import House, shared
 
-SWEEP_FRESH_FOR = timedelta(seconds=10)
+BEAT_FRESH_FOR = timedelta(seconds=10)
 
 
 def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRouter:
@@ -49,10 +49,14 @@ def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRoute
 
 
 def _not_beating(now: datetime, beats: dict[str, datetime]) -> list[str]:
-    at = beats.get("sweep")
-    if at is None:
-        return ["nothing has ever swept: is a worker running?"]
-    return [] if now - at <= SWEEP_FRESH_FOR else [f"nothing has swept since {at.isoformat(timespec='seconds')}"]
+    missing = []
+    for name, done in (("sweep", "swept"), ("deliver", "delivered")):
+        at = beats.get(name)
+        if at is None:
+            missing.append(f"nothing has ever {done}: is a worker running?")
+        elif now - at > BEAT_FRESH_FOR:
+            missing.append(f"nothing has {done} since {at.isoformat(timespec='seconds')}")
+    return missing
 
 
 def _may_read_metrics(request: Request, token: str) -> None:

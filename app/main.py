@@ -39,7 +39,7 @@ class Web:
         ]
         ingest, pages = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin)
-        self.ticker = Ticker(ingest)
+        self.ticker = Ticker(ingest, self.inbox)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
         self._pings = PingRoutes(self.inbox, settings.ping_body_limit, settings.trusted_proxies)

@@ -11,6 +11,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import metrics
+from app.clock import utc_now
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
 from app.notify.outbound import Outbound
@@ -52,7 +53,7 @@ class Worker:
             Job("sweep", 1, lambda: sweep(sweeping, margin)),
             Job("deliver", 1, self.deliverer.deliver),
             Job("keep_partitions", 3600, lambda: keep_partitions(house, settings.retention_days, settings.log_limit)),
-            Job("prune", 600, lambda: prune_once(house)),
+            Job("prune", 600, lambda: prune_once(house, settings.retention_days)),
         )
         self._busy: set[asyncio.Task[object] | None] = set()
 
@@ -60,10 +61,10 @@ class Worker:
         """Tick until told to stop; then finish what is under way, give back what is not, and close."""
         scheduler = AsyncIOScheduler(timezone="UTC")
         for job in self.jobs:
-            await self.run_job(job)
             scheduler.add_job(
-                self.run_job, "interval", args=[job], seconds=job.seconds, misfire_grace_time=None, coalesce=True, max_instances=1
-            )
+                self.run_job, "interval", args=[job], seconds=job.seconds, next_run_time=utc_now(), misfire_grace_time=None,
+                coalesce=True, max_instances=1,
+            )  # fmt: skip
         scheduler.start()
         await until.wait()
         scheduler.pause()

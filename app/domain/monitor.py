@@ -33,6 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 AFTER_EDIT = timedelta(seconds=60)
+MISSING_GROWS_FOR = timedelta(days=300)  # less than the 13 months that runs are kept
 
 
 def on_silence(monitor: Monitor, horizon: Horizon) -> Decision:
@@ -242,5 +243,8 @@ def _close_missing(turn: Turn, at: datetime) -> None:
     if m.missing is None:
         return
     last, count = slots.missed_until(m.rule.schedule, m.missing.slot, at - m.rule.grace)
-    turn.record(RunRecord(m.missing.key, m.missing.at, Outcome.MISSED, slot=m.missing.slot, last_slot=last, count=count))
+    key, noticed_at = m.missing.key, m.missing.at
+    if at - noticed_at > MISSING_GROWS_FOR:  # the row may be dropped by now
+        key, noticed_at = turn.new_key(), at
+    turn.record(RunRecord(key, noticed_at, Outcome.MISSED, slot=m.missing.slot, last_slot=last, count=count))
     m.missing = None

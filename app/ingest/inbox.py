@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import metrics
@@ -50,6 +50,7 @@ class Inbox:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._open = True
+        self.failing_since: float | None = None
         self._unrecorded = 0
         self._silent_until = 0.0
 
@@ -121,7 +122,9 @@ class Inbox:
                     _resolve(waiting, answers.AWAY)
 
     def _note_away(self, error: BaseException) -> None:
-        """Say that the database is away, now and then: clients that try again at once must not flood the log."""
+        """Remember since when recording fails; say so now and then, for clients that try again at once must not flood the log."""
+        if self.failing_since is None:
+            self.failing_since = monotonic()
         self._unrecorded += 1
         if monotonic() >= self._silent_until:
             log.warning("batches not recorded", batches=self._unrecorded, error=_words(error))
@@ -145,9 +148,14 @@ class Inbox:
             for waiting, result in zip(batch, results, strict=True):
                 _resolve(waiting, result)
 
+    def works_again(self, failing_since: float) -> None:
+        """What failed since then has been seen to work."""
+        if self.failing_since == failing_since:
+            self.failing_since = None
+
     async def _record_apart(self, batch: Sequence[Waiting], error: Exception, again: bool) -> None:
         """An error of data: make a partition that is missing; else halve the batch until the bad check-in stands alone."""
-        if again and _lacks_partition(error):
+        if again and partitions.are_missing(error):
             await self._make_partitions()
             await self._record(batch, again=False)
         elif len(batch) == 1:
@@ -168,10 +176,6 @@ class Inbox:
 def _resolve(waiting: Waiting, answer: Answer) -> None:
     if not waiting.answer.done():
         waiting.answer.set_result(answer)
-
-
-def _lacks_partition(error: BaseException) -> bool:
-    return isinstance(error, IntegrityError) and "no partition of relation" in str(error)
 
 
 def _words(error: BaseException) -> str:

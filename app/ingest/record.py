@@ -56,6 +56,16 @@ class Recording:
     remembered: dict[checkins.Repeat, dict[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """A ping with when it was received, how much earlier that may be than it was, and whether its monitor was made for it."""
+
+    ping: Ping
+    received: datetime
+    doubt: timedelta
+    created: bool
+
+
 async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta) -> list[Answer]:
     """Record a batch and return the answer for each, in order. Raises TooLate, or what the database raised; in both cases
     nothing was recorded, unless COMMIT itself failed, which leaves it open."""
@@ -69,11 +79,12 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta) -
         recording = await _look_up(session, batch, moment)
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
         for position in sorted(range(len(batch)), key=lambda i: received[i]):
-            results[position] = _decide(recording, batch[position], received[position], doubt)
+            heard = Hearing(batch[position], received[position], doubt, position in created)
+            results[position] = _decide(recording, heard)
         await _write(session, recording)
         await _guard(session, received, results, margin)
         await session.commit()
-    return [answers.CREATED if i in created and a is answers.OK else a for i, a in enumerate(results)]
+    return results
 
 
 async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment) -> Recording:
@@ -97,22 +108,21 @@ def _key(ping: Ping) -> Key:
     return ping.target.ping_id, ping.target.ping_key, ping.target.slug
 
 
-def _decide(recording: Recording, ping: Ping, received: datetime, doubt: timedelta) -> Answer:
+def _decide(recording: Recording, heard: Hearing) -> Answer:
+    ping = heard.ping
     place = recording.places.get(_key(ping))
     row = recording.rows.get(place[1]) if place is not None else None
     if row is None and not (ping.create and _key(ping) in recording.untaken):
         return answers.NOT_FOUND
-    if not ping.exit_status_valid:
-        return answers.BAD_URL
-    if not ping.run_id_valid:
-        return answers.BAD_RUN_ID
+    if not (ping.exit_status_valid and ping.run_id_valid):
+        return answers.BAD_RUN_ID if ping.exit_status_valid else answers.BAD_URL
     if row is None:
         return answers.BUSY  # it was deleted between its making and now
     signal = ping.target.signal
     repeat = (row.id, ping.idempotency_key or "", str(signal))
     if ping.idempotency_key is not None and repeat in recording.repeats:
-        return answers.REPEATED
-    received = _not_before_the_last(row.monitor, received, doubt)
+        return answers.CREATED if recording.repeats[repeat][1] == answers.CREATED.status else answers.REPEATED
+    received = _not_before_the_last(row.monitor, heard.received, heard.doubt)
     ignored = bool(row.methods) and ping.method != row.methods
     check_in = CheckIn(signal, received, ping.run_id, ping.target.exit_status, ignored)
     decision = on_check_in(row.monitor, check_in, recording.moment.horizon)
@@ -120,12 +130,14 @@ def _decide(recording: Recording, ping: Ping, received: datetime, doubt: timedel
     recording.made.append((row, decision))
     recording.check_ins.append(_kept(row, ping, received, decision))
     if ping.idempotency_key is not None:
-        recording.repeats[repeat] = (decision.monitor.heard, 200)
+        answer = answers.CREATED.status if heard.created else answers.OK.status
+        recording.repeats[repeat] = (decision.monitor.heard, answer)
         recording.remembered[repeat] = {
             "project_id": row.project_id, "monitor_id": row.id, "key": ping.idempotency_key, "signal": str(signal),
-            "n": decision.monitor.heard, "answer": 200, "at": received,
+            "n": decision.monitor.heard, "answer": answer, "at": received,
         }  # fmt: skip
-    return answers.IGNORED if decision.kept_as is Signal.IGNORED else answers.OK
+    settled = answers.IGNORED if decision.kept_as is Signal.IGNORED else answers.OK
+    return answers.CREATED if heard.created else settled
 
 
 def _not_before_the_last(m: Monitor, received: datetime, doubt: timedelta) -> datetime:

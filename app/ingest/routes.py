@@ -18,6 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 METHODS = frozenset({"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"})
 MOST_READ = 10_000_000
+MOST_READING = 16_000_000  # bytes of bodies still on their way, all together
 READ_LIMIT = 30.0  # seconds for a body to arrive
 USER_AGENT_KEPT = 200
 IDEMPOTENCY_KEY_LIMIT = 200
@@ -46,6 +47,7 @@ class PingRoutes:
         self._inbox = inbox
         self._body_limit = body_limit
         self._trusted = tuple(trusted_proxies)
+        self._reading = 0  # bytes of bodies kept before their ping is whole
         self._good_headers = [
             *BASE_HEADERS,
             (b"access-control-allow-origin", b"*"),
@@ -78,10 +80,10 @@ class PingRoutes:
         ping = self._ping(scope, target, headers)
         try:
             async with asyncio.timeout(READ_LIMIT):
-                whole = await self._read_body(ping, headers.get(b"content-length", b""), receive)
+                refused = await self._read_body(ping, headers.get(b"content-length", b""), receive)
         except TimeoutError:
             return answers.TOO_SLOW
-        return await self._inbox.hear(ping) if whole else answers.TOO_LARGE
+        return refused if refused is not None else await self._inbox.hear(ping)
 
     def _ping(self, scope: Scope, target: Target, headers: dict[bytes, bytes]) -> Ping:
         peer = scope["client"][0] if scope.get("client") else ""
@@ -96,25 +98,31 @@ class PingRoutes:
         read_query(ping, scope["query_string"])
         return ping
 
-    async def _read_body(self, ping: Ping, length: bytes, receive: Receive) -> bool:
-        """Read to the end, keep the first bytes, stamp the ping when the last of those came. False over the read limit."""
+    async def _read_body(self, ping: Ping, length: bytes, receive: Receive) -> Answer | None:
+        """Read to the end, keep the first bytes, stamp the ping when the last of those came. An answer where it is refused."""
         if length.isdigit() and int(length[:12]) > MOST_READ:
-            return False
+            return answers.TOO_LARGE
         kept, read, more = bytearray(), 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            chunk = message.get("body", b"")
-            more = message.get("more_body", False)
-            read += len(chunk)
-            if read > MOST_READ:
-                return False
-            if read == len(chunk) or len(kept) < self._body_limit:
-                kept += chunk[: self._body_limit - len(kept)]
-                ping.heard_at = monotonic()
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                read += len(chunk)
+                if read > MOST_READ:
+                    return answers.TOO_LARGE
+                if read == len(chunk) or len(kept) < self._body_limit:
+                    part = chunk[: self._body_limit - len(kept)]
+                    kept += part
+                    self._reading += len(part)
+                    ping.heard_at = monotonic()
+                if self._reading > MOST_READING:
+                    return answers.BUSY
+        finally:
+            self._reading -= len(kept)
         ping.body, ping.truncated = bytes(kept), read > len(kept)
-        return True
+        return None
 
     def _trusts(self, address: str) -> bool:
         if not self._trusted:

@@ -2,12 +2,14 @@
 silence may be judged follows from the newest tick."""
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import monotonic
-from app.ingest.inbox import AWAY
+from app.ingest.inbox import AWAY, Inbox
 from app.store import blackouts
 from app.store.engine import Sessions
 
@@ -20,8 +22,9 @@ FRESH_FOR = 5.0  # seconds after its last tick a process no longer calls itself 
 class Ticker:
     """Ticks for one process, from before its first check-in until it signs off."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, inbox: Inbox) -> None:
         self._sessions = sessions
+        self._inbox = inbox
         self._process: UUID = uuid4()
         self._ticked_at: float | None = None
 
@@ -37,15 +40,24 @@ class Ticker:
             await asyncio.sleep(EVERY)
 
     async def tick_once(self, last: bool = False) -> bool:
-        """One tick; with `last` the process signs off. False when it could not be committed."""
+        """One tick; with `last` the process signs off. False when it could not be committed.
+
+        While the inbox fails to record check-ins, a tick must first do what recording does: a process that cannot hear does
+        not tick. What it could not hear for longer than a hole may be is a blackout.
+        """
+        failing_since = self._inbox.failing_since
         try:
             async with self._sessions() as session:
+                if failing_since is not None:
+                    await blackouts.probe(session, timedelta(seconds=monotonic() - failing_since))
                 found = await blackouts.tick(session, self._process, first=self._ticked_at is None, last=last)
                 await session.commit()
-        except AWAY as error:
+        except (*AWAY, SQLAlchemyError) as error:
             log.warning("tick not committed", error=type(error).__name__)
             return False
         self._ticked_at = monotonic()
+        if failing_since is not None:
+            self._inbox.works_again(failing_since)
         if found is not None:
             log.warning("we could not hear", since=found.start.isoformat(), until=found.end.isoformat())
         return True

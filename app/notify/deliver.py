@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic, utc_now
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 SLOTS = 64
 PER_CHANNEL = 4
 NEEDED_LEASE = timedelta(seconds=22)
+SETTLE_AGAIN = 0.5  # seconds; the fence makes trying again safe
+AWAY = (SQLAlchemyError, OSError, TimeoutError)
 DEAD = frozenset({Verdict.GONE, Verdict.REFUSED})
 
 
@@ -95,15 +98,28 @@ class Deliverer:
         began = monotonic()
         outcome = await self._send(claimed)
         took = round(monotonic() - began, 3)
+        give_up_at = claimed_at + outbox.LEASE.total_seconds()
+        while monotonic() < give_up_at:
+            try:
+                state = await self._settle(claimed, outcome, took)
+            except AWAY as error:
+                log.warning("a delivery is not settled yet", delivery=str(claimed.id), error=type(error).__name__)
+                await asyncio.sleep(SETTLE_AGAIN)
+            else:
+                log.info("delivery", id=str(claimed.id), kind=claimed.kind, state=state, answer=outcome.answer, took=took)
+                return
+        log.error("a delivery was not settled in its lease and may be sent twice", delivery=str(claimed.id))
+
+    async def _settle(self, claimed: Claimed, outcome: Outcome, took: float) -> str:
+        """Write how the attempt ended, and what follows from it, in one transaction; returns the state it left."""
         async with self._sessions() as session:
             now = await blackouts.now(session)
             settled = _settled(claimed, outcome, now, took)
             if not await outbox.settle(session, claimed, self._owner, now, settled):
-                log.warning("a delivery was settled by another", delivery=str(claimed.id))
-                return
+                return "another's"
             await self._tell_of_trouble(session, claimed, outcome, settled, now)
             await session.commit()
-        log.info("delivery", id=str(claimed.id), kind=claimed.kind, state=settled.state, answer=outcome.answer, took=took)
+        return settled.state
 
     async def _send(self, claimed: Claimed) -> Outcome:
         try:

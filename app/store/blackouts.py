@@ -14,9 +14,16 @@ from app.store.tables import BlackoutRow, HeartbeatRow, TickRow
 HOLE = timedelta(seconds=5)
 FIRST_HOLE = timedelta(seconds=2)
 TICKS_KEPT = timedelta(hours=48)
+BLACKOUTS_KEPT = timedelta(days=400)  # longer than any period, grace or run
 MOMENT = text("""
     SELECT missedbeat_now() AS now, (SELECT max(at) FROM ticks) AS tick,
         (SELECT coalesce(json_agg(json_build_array(from_at, to_at)), '[]') FROM blackouts) AS deaf""")
+
+PROBE = text("""
+    INSERT INTO check_ins (project_id, monitor_id, n, received_at, signal, scheme, method, remote_addr, user_agent)
+    SELECT id, id, 0, missedbeat_now(), 'log', '', '', '', '' FROM (VALUES (CAST(:nil AS uuid))) AS v(id)""").bindparams(
+    nil=UUID(int=0)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,21 @@ async def tick(session: AsyncSession, process: UUID, first: bool, last: bool = F
     return found
 
 
+async def probe(session: AsyncSession, deaf_for: timedelta) -> None:
+    """Do what recording a check-in does, and leave nothing of it; raises what that raises. A process that could not for longer
+    than a hole may be writes that time as a blackout."""
+    await session.execute(PROBE)
+    await session.execute(text("DELETE FROM check_ins WHERE project_id = :nil AND monitor_id = :nil"), {"nil": UUID(int=0)})
+    if deaf_for > HOLE:
+        at = await now(session)
+        row = upsert(BlackoutRow).values(from_at=at - deaf_for, to_at=at)
+        await session.execute(row.on_conflict_do_nothing())
+
+
 async def forget_ticks(session: AsyncSession, at: datetime) -> None:
-    """Drop ticks past their time."""
+    """Drop ticks and blackouts past their time."""
     await session.execute(delete(TickRow).where(TickRow.at < at - TICKS_KEPT))
+    await session.execute(delete(BlackoutRow).where(BlackoutRow.to_at < at - BLACKOUTS_KEPT))
 
 
 async def beat(session: AsyncSession, name: str, at: datetime) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.message import Told
 from app.errors import NotFound
+from app.store import outbox
 from app.store.tables import ChannelRow, DeliveryRow, ProjectRow
 
 
@@ -46,8 +47,9 @@ async def edit(session: AsyncSession, project: UUID, channel: UUID, columns: dic
 
 
 async def remove(session: AsyncSession, project: UUID, channel: UUID, now: datetime) -> None:
-    """Delete a channel; what waits for it is not told through it any more."""
-    await _suppress(session, project, channel, "the channel was deleted", now)
+    """Delete a channel; what waits for it is not told through it any more. Raises NotFound."""
+    await get(session, project, channel, lock=True)
+    await outbox.suppress_channel(session, project, channel, "the channel was deleted", now)
     await session.execute(delete(ChannelRow).where(ChannelRow.project_id == project, ChannelRow.id == channel))
 
 
@@ -69,7 +71,7 @@ async def disable(session: AsyncSession, project: UUID, channel: UUID, why: str,
             ORDER BY d.seq ON CONFLICT DO NOTHING"""),
         {"project": project, "channel": channel, "now": now},
     )
-    await _suppress(session, project, channel, f"the channel was disabled: {why}"[:500], now)
+    await outbox.suppress_channel(session, project, channel, f"the channel was disabled: {why}", now)
 
 
 async def tell_owner(session: AsyncSession, project: UUID, channel: UUID, cause: str, why: str, now: datetime) -> bool:
@@ -136,11 +138,3 @@ async def of_incident(session: AsyncSession, project: UUID, incident: UUID) -> S
 def _with_names() -> Select[DeliveryRow, str | None]:
     channel = (ChannelRow.project_id == DeliveryRow.project_id) & (ChannelRow.id == DeliveryRow.channel_id)
     return select(DeliveryRow, ChannelRow.name).outerjoin(ChannelRow, channel)
-
-
-async def _suppress(session: AsyncSession, project: UUID, channel: UUID, why: str, now: datetime) -> None:
-    await session.execute(
-        text("""UPDATE deliveries SET state = 'suppressed', reason = :why, settled_at = :now
-            WHERE project_id = :project AND channel_id = :channel AND state = 'waiting'"""),
-        {"project": project, "channel": channel, "why": why, "now": now},
-    )

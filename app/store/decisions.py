@@ -42,7 +42,7 @@ async def close_for_good(session: AsyncSession, row: Locked, now: datetime) -> N
 
 async def _announce(session: AsyncSession, now: datetime, turned: Sequence[tuple[Locked, Transition]]) -> None:
     incidents = await _turn_incidents(session, turned)
-    heard_by = await outbox.listeners(session, {row.id for row, t in turned if t.told})
+    heard_by = await outbox.listeners(session, {(row.project_id, row.id) for row, t in turned if t.told})
     deliveries, transitions = [], []
     for row, t in turned:
         ears = heard_by.get(row.id, []) if t.told else []

@@ -35,7 +35,8 @@ def make_engine(
         pool_size=size,
         max_overflow=0,
         pool_timeout=wait,
-        pool_pre_ping=False,
+        pool_pre_ping=purpose != "ingest",  # a ping is tried again by its client, and must not wait for one more round trip
+        hide_parameters=True,
         connect_args={
             "options": options,
             "application_name": f"missedbeat-{purpose}",

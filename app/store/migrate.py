@@ -21,7 +21,7 @@ def migrate(dsn: str) -> str:
 
     Raises Unavailable, in one line, where the database cannot be reached.
     """
-    engine = create_engine(dsn, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    engine = create_engine(dsn, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_AT_A_TIME})
@@ -38,7 +38,7 @@ def migrate(dsn: str) -> str:
 def pending(dsn: str) -> bool:
     """Whether migrations of this version are still to come: then neither web nor worker can work. A newer schema is fine,
     versions run side by side. Raises what the driver raises where the database cannot be reached."""
-    engine = create_engine(dsn, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    engine = create_engine(dsn, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 5})
     try:
         with engine.connect() as connection:
             scripts = ScriptDirectory.from_config(_config(connection))

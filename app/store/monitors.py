@@ -34,7 +34,7 @@ REWAKE = text("""
     UPDATE monitors SET wake_at = deadline WHERE (project_id, id) IN (
         SELECT project_id, id FROM monitors
         WHERE wake_at < :horizon AND (deadline IS NULL OR deadline >= :horizon)
-        ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)""")
+        ORDER BY wake_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)""")
 SAVE = text(f"""
     UPDATE monitors m SET ({", ".join(STATE)}, set_aside_until, set_aside_why) = ROW({picked(STATE)}, NULL, NULL)
     FROM {unnest(_SAVED)} WHERE (m.project_id, m.id) = (v.project_id, v.id)""")  # noqa: S608

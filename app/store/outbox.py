@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -57,8 +57,8 @@ class Claimed:
 # putting
 
 
-async def listeners(session: AsyncSession, monitors: Collection[UUID]) -> dict[UUID, list[Listener]]:
-    """Who hears of each of these monitors."""
+async def listeners(session: AsyncSession, monitors: Collection[tuple[UUID, UUID]]) -> dict[UUID, list[Listener]]:
+    """Who hears of each of these monitors, (project, monitor) each."""
     if not monitors:
         return {}
     owner = aliased(ChannelRow)
@@ -70,7 +70,7 @@ async def listeners(session: AsyncSession, monitors: Collection[UUID]) -> dict[U
         .join(ChannelRow, (ChannelRow.project_id == SubscriptionRow.project_id) & (ChannelRow.id == SubscriptionRow.channel_id))
         .join(ProjectRow, ProjectRow.id == SubscriptionRow.project_id)
         .outerjoin(owner, (owner.project_id == ProjectRow.id) & owner.fallback)
-        .where(SubscriptionRow.monitor_id.in_(monitors))
+        .where(tuple_(SubscriptionRow.project_id, SubscriptionRow.monitor_id).in_(monitors))
         .order_by(ChannelRow.created_at, ChannelRow.id)
     )  # fmt: skip
     found: dict[UUID, list[Listener]] = {}
@@ -127,39 +127,61 @@ async def put(session: AsyncSession, deliveries: Sequence[dict[str, Any]]) -> No
 
 
 async def suppress(session: AsyncSession, project: UUID, monitor: UUID, why: str, now: datetime) -> None:
-    """What waits to be told of this monitor is not told any more."""
-    await session.execute(
-        text("""UPDATE deliveries SET state = 'suppressed', reason = :why, settled_at = :now
-            WHERE project_id = :project AND monitor_id = :monitor AND state = 'waiting'"""),
-        {"project": project, "monitor": monitor, "why": why, "now": now},
-    )
+    """What waits to be told of this monitor is not told any more; an attempt under way is the last."""
+    given = {"project": project, "monitor": monitor, "channel": None, "why": why, "now": now}
+    await session.execute(WITHDRAW, given)
+
+
+async def suppress_channel(session: AsyncSession, project: UUID, channel: UUID, why: str, now: datetime) -> None:
+    """What waits to be told through this channel is not told any more; an attempt under way is the last."""
+    given = {"project": project, "monitor": None, "channel": channel, "why": why[:500], "now": now}
+    await session.execute(WITHDRAW, given)
+
+
+WITHDRAW = text("""
+    UPDATE deliveries SET withdrawn = :why,
+        state = CASE state WHEN 'waiting' THEN 'suppressed' ELSE state END,
+        reason = CASE state WHEN 'waiting' THEN :why ELSE reason END,
+        settled_at = CASE state WHEN 'waiting' THEN CAST(:now AS timestamptz) END
+    WHERE project_id = :project AND state IN ('waiting', 'sending')
+        AND (monitor_id = CAST(:monitor AS uuid) OR channel_id = CAST(:channel AS uuid))""")
 
 
 # claiming
 
+LAY_OFF = text("""
+    UPDATE deliveries SET state = 'suppressed', reason = withdrawn, owner = NULL, settled_at = :now
+    WHERE state = 'sending' AND due_at <= :now AND withdrawn IS NOT NULL""")
 CHANNELS = text("""
-    SELECT c.project_id, c.id FROM channels c
-    WHERE (c.project_id, c.id) IN (
-        SELECT project_id, channel_id FROM (
-            SELECT project_id, channel_id, tries, due_at FROM deliveries
-            WHERE state IN ('waiting', 'sending') AND due_at <= :now ORDER BY tries > 0, due_at LIMIT 2000) AS due
-        GROUP BY project_id, channel_id)
-    ORDER BY c.id LIMIT :slots FOR NO KEY UPDATE OF c SKIP LOCKED""")
+    WITH due AS (
+        SELECT project_id, channel_id, min(seq) FILTER (WHERE tries = 0) AS fresh, min(due_at) AS oldest
+        FROM deliveries WHERE state IN ('waiting', 'sending') AND due_at <= :now GROUP BY project_id, channel_id),
+    ranked AS (
+        SELECT *, row_number() OVER (PARTITION BY project_id ORDER BY fresh NULLS LAST, oldest) AS turn FROM due),
+    busy AS (
+        SELECT project_id, channel_id, count(*) AS n FROM deliveries
+        WHERE state = 'sending' AND due_at > :now GROUP BY project_id, channel_id)
+    SELECT c.project_id, c.id, :per_channel - coalesce(b.n, 0) AS free
+    FROM ranked r JOIN channels c ON (c.project_id, c.id) = (r.project_id, r.channel_id)
+    LEFT JOIN busy b ON (b.project_id, b.channel_id) = (r.project_id, r.channel_id)
+    WHERE coalesce(b.n, 0) < :per_channel
+    ORDER BY r.turn, r.fresh NULLS LAST, r.oldest LIMIT :slots FOR NO KEY UPDATE OF c SKIP LOCKED""")
 CLAIM = text("""
-    WITH chosen AS (SELECT * FROM unnest(CAST(:projects AS uuid[]), CAST(:channels AS uuid[])) AS v(project_id, channel_id)),
+    WITH chosen AS (
+        SELECT * FROM unnest(CAST(:projects AS uuid[]), CAST(:channels AS uuid[]), CAST(:free AS int[]))
+            WITH ORDINALITY AS v(project_id, channel_id, free, turn)),
     heads AS (
-        SELECT DISTINCT ON (d.project_id, d.channel_id, coalesce(d.monitor_id, d.id))
-            d.project_id, d.channel_id, d.id, d.seq, d.tries, d.state, d.due_at
-        FROM deliveries d JOIN chosen USING (project_id, channel_id) WHERE d.state IN ('waiting', 'sending')
-        ORDER BY d.project_id, d.channel_id, coalesce(d.monitor_id, d.id), d.seq),
-    ready AS (
-        SELECT h.*, row_number() OVER (PARTITION BY h.project_id, h.channel_id ORDER BY h.tries > 0, h.seq)
-            + (SELECT count(*) FROM heads f WHERE (f.project_id, f.channel_id) = (h.project_id, h.channel_id)
-                AND f.state = 'sending' AND f.due_at > :now) AS place
-        FROM heads h WHERE h.due_at <= :now)
+        SELECT c.turn, h.* FROM chosen c CROSS JOIN LATERAL (
+            SELECT d.project_id, d.id, row_number() OVER (ORDER BY d.tries > 0, d.seq) AS place FROM deliveries d
+            WHERE (d.project_id, d.channel_id) = (c.project_id, c.channel_id) AND d.state IN ('waiting', 'sending')
+                AND d.due_at <= :now AND NOT EXISTS (
+                    SELECT 1 FROM deliveries o
+                    WHERE (o.project_id, o.channel_id, o.monitor_id) = (d.project_id, d.channel_id, d.monitor_id)
+                        AND o.state IN ('waiting', 'sending') AND o.seq < d.seq)
+            ORDER BY d.tries > 0, d.seq LIMIT c.free) h)
     UPDATE deliveries d SET state = 'sending', claim_no = d.claim_no + 1, owner = :owner, due_at = :lease_until,
         first_try_at = coalesce(d.first_try_at, :now)
-    FROM (SELECT * FROM ready WHERE place <= :per_channel ORDER BY tries > 0, seq LIMIT :slots) r
+    FROM (SELECT * FROM heads ORDER BY place, turn LIMIT :slots) r
     WHERE d.project_id = r.project_id AND d.id = r.id RETURNING d.project_id, d.id""")
 DETAILS = text("""
     SELECT d.project_id AS project, d.id, d.claim_no, d.due_at AS lease_until, d.channel_id AS channel, c.kind,
@@ -171,7 +193,7 @@ DETAILS = text("""
     LEFT JOIN LATERAL (
         SELECT substr(k.body, 1, 4000) AS body FROM check_ins k
         WHERE (k.project_id, k.monitor_id) = (m.project_id, m.id) AND k.received_at >= m.last_applied_at
-            AND k.signal IN ('success', 'fail')
+            AND k.signal IN ('success', 'fail') AND k.n > m.heard - 200
         ORDER BY k.n DESC LIMIT 1) o ON d.told ->> 'kind' = 'monitor.down'
     WHERE d.project_id = ANY(CAST(:projects AS uuid[])) AND d.id = ANY(CAST(:ids AS uuid[])) ORDER BY d.seq""")
 
@@ -180,14 +202,16 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, slots: int, p
     """Take up to `slots` deliveries that are due, under a lease of 30 s.
 
     The channels' rows are locked, so that no two senders take from one channel at once; of one monitor on one channel only
-    the oldest open delivery is taken, so that messages keep their order; untried ones go before retries.
+    the oldest open delivery is taken, so that messages keep their order; untried ones go before retries, and projects take
+    turns. What was withdrawn while a sender held it, and that sender never settled, is laid off.
     """
-    channels = (await session.execute(CHANNELS, {"now": now, "slots": slots})).all()
+    await session.execute(LAY_OFF, {"now": now})
+    channels = (await session.execute(CHANNELS, {"now": now, "slots": slots, "per_channel": per_channel})).all()
     if not channels:
         return []
     given = {
-        "projects": [c[0] for c in channels], "channels": [c[1] for c in channels], "now": now, "owner": owner,
-        "lease_until": now + LEASE, "slots": slots, "per_channel": per_channel,
+        "projects": [c[0] for c in channels], "channels": [c[1] for c in channels], "free": [c[2] for c in channels],
+        "now": now, "owner": owner, "lease_until": now + LEASE, "slots": slots,
     }  # fmt: skip
     taken = (await session.execute(CLAIM, given)).all()
     if not taken:
@@ -199,11 +223,16 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, slots: int, p
 # settling
 
 SETTLE = text("""
-    UPDATE deliveries SET state = :state, due_at = :due_at, tries = :tries, reason = :reason, owner = NULL,
-        settled_at = CASE WHEN :state IN ('delivered', 'dead', 'suppressed') THEN CAST(:now AS timestamptz) END,
+    UPDATE deliveries d SET state = v.state, due_at = :due_at, tries = :tries, owner = NULL,
+        reason = CASE WHEN v.state = 'suppressed' THEN d.withdrawn ELSE :reason END,
+        settled_at = CASE WHEN v.state <> 'waiting' THEN CAST(:now AS timestamptz) END,
         attempts = (CASE WHEN jsonb_array_length(attempts) >= :kept THEN attempts - 0 ELSE attempts END)
             || CAST(:attempt AS jsonb)
-    WHERE project_id = :project AND id = :id AND owner = :owner AND claim_no = :claim_no AND state = 'sending'""")
+    FROM (SELECT project_id, id,
+            CASE WHEN :state = 'waiting' AND withdrawn IS NOT NULL THEN 'suppressed' ELSE :state END AS state
+        FROM deliveries WHERE project_id = :project AND id = :id FOR NO KEY UPDATE) v
+    WHERE (d.project_id, d.id) = (v.project_id, v.id) AND d.owner = :owner AND d.claim_no = :claim_no
+        AND d.state = 'sending'""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +262,24 @@ async def settle(session: AsyncSession, claimed: Claimed, owner: UUID, now: date
 async def give_back(session: AsyncSession, owner: UUID, now: datetime) -> None:
     """On the way out: what this process claimed and did not settle is due again at once."""
     await session.execute(
-        text("UPDATE deliveries SET state = 'waiting', due_at = :now, owner = NULL WHERE owner = :owner AND state = 'sending'"),
+        text("""
+            UPDATE deliveries SET due_at = :now, owner = NULL, reason = coalesce(withdrawn, reason),
+                state = CASE WHEN withdrawn IS NULL THEN 'waiting' ELSE 'suppressed' END,
+                settled_at = CASE WHEN withdrawn IS NULL THEN NULL ELSE CAST(:now AS timestamptz) END
+            WHERE owner = :owner AND state = 'sending'"""),
         {"owner": owner, "now": now},
     )
+
+
+async def forget_settled(session: AsyncSession, before: datetime, limit: int = 5000) -> int:
+    """Drop deliveries settled before an instant, some at a time; returns how many."""
+    result = await session.execute(
+        text("""
+            DELETE FROM deliveries WHERE (project_id, id) IN (
+                SELECT project_id, id FROM deliveries WHERE settled_at < :before ORDER BY settled_at LIMIT :limit)"""),
+        {"before": before, "limit": limit},
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 async def tell_fallback(session: AsyncSession, claimed: Claimed, now: datetime) -> bool:

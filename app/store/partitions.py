@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 DAYS_AHEAD = 14
@@ -42,6 +43,11 @@ def wanted(now: datetime) -> list[Partition]:
         months.append(month_of(first))
         first = datetime.combine(months[-1].end, datetime.min.time(), UTC)
     return days + months
+
+
+def are_missing(error: BaseException) -> bool:
+    """Whether a row could not be written for want of its partition."""
+    return isinstance(error, IntegrityError) and "no partition of relation" in str(error)
 
 
 async def existing(session: AsyncSession) -> set[str]:

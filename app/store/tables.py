@@ -289,7 +289,8 @@ class SubscriptionRow(Base):
 class DeliveryRow(Base):
     """One message to one channel: waiting, sending, then delivered, dead or suppressed. `seq` is the order of telling.
 
-    While it is sent, `due_at` is the end of the lease: whoever finds it then may take it over."""
+    While it is sent, `due_at` is the end of the lease: whoever finds it then may take it over. `withdrawn` says why it is not to
+    be tried again after the attempt under way."""
 
     __tablename__ = "deliveries"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -309,6 +310,7 @@ class DeliveryRow(Base):
     first_try_at: Mapped[datetime | None]
     attempts: Mapped[list[Any]] = mapped_column(server_default="[]")
     reason: Mapped[str | None]
+    withdrawn: Mapped[str | None]
     fallback_told: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]

@@ -1,8 +1,10 @@
 """Keeping house: partitions made ahead, what is past its time dropped."""
 
+from datetime import timedelta
+
 import structlog
 
-from app.store import blackouts, checkins, partitions
+from app.store import blackouts, checkins, outbox, partitions
 from app.store.engine import Sessions
 
 log = structlog.get_logger()
@@ -25,10 +27,11 @@ async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: in
     return past
 
 
-async def prune_once(sessions: Sessions) -> None:
-    """Forget old ticks and old answers to Idempotency-Keys."""
+async def prune_once(sessions: Sessions, retention_days: int) -> None:
+    """Forget old ticks, blackouts, answers to Idempotency-Keys, and deliveries settled longer ago than check-ins are kept."""
     async with sessions() as session:
         now = await blackouts.now(session)
         await blackouts.forget_ticks(session, now)
         await checkins.forget_answers(session, now)
+        await outbox.forget_settled(session, now - timedelta(days=retention_days))
         await session.commit()

@@ -13,7 +13,7 @@ from app import metrics
 from app.domain.horizon import Horizon
 from app.domain.monitor import on_silence
 from app.domain.state import Decision
-from app.store import blackouts, decisions, monitors
+from app.store import blackouts, decisions, monitors, partitions
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.rows import Locked, locked
@@ -60,6 +60,10 @@ async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) 
     try:
         swept = await _judge_batch(sessions, moment, limit)
     except UNWRITABLE as error:
+        if partitions.are_missing(error):
+            async with sessions() as session:
+                await partitions.make(session, partitions.wanted(moment.now))
+                await session.commit()
         log.warning("a batch could not be written, its rows are taken one by one", error=str(error.orig).splitlines()[0])
         swept = await _judge_apart(sessions, moment, limit)
     return replace(swept, looked_at=max(swept.looked_at, put_off))

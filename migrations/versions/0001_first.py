@@ -154,6 +154,7 @@ CREATE TABLE deliveries (
     first_try_at timestamptz,
     attempts JSONB DEFAULT '[]' NOT NULL,
     reason TEXT,
+    withdrawn TEXT,
     fallback_told BOOLEAN DEFAULT 'false' NOT NULL,
     created_at timestamptz NOT NULL,
     settled_at timestamptz,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.ingest import inbox
 from app.sweeper.sweep import sweep
@@ -163,3 +164,38 @@ async def test_late_by_the_sweepers_clock_means_late_however_wrong_ours_is(world
     (row,) = await world.rows("SELECT received_at, missedbeat_now() AS now FROM check_ins")
     assert timedelta() <= row["now"] - row["received_at"] < timedelta(seconds=5)
     assert seen["status"] == "up"
+
+
+async def test_a_process_that_cannot_record_does_not_tick_and_blames_nobody_afterwards(world: World) -> None:
+    """Check-ins cannot be written while everything else can: no tick, so no verdict; afterwards that time is a blackout."""
+    check = await world.check(timeout=3, grace=1)
+    assert (await world.ping(check)).status_code == 200
+    async with world.sessions() as blocking:
+        await blocking.execute(text("LOCK TABLE check_ins IN SHARE MODE"))
+        codes = []
+        for _ in range(3):
+            codes.append((await world.ping(check)).status_code)
+            assert not await world.web.ticker.tick_once()
+            await asyncio.sleep(0.5)
+        assert codes == [503] * 3
+        assert (await world.sweep()).turned == 0
+        await blocking.rollback()
+    assert await world.web.ticker.tick_once()
+    assert await world.web.ticker.tick_once()
+    await world.advance(3)
+    assert len(await world.rows("SELECT from_at FROM blackouts")) >= 1
+    assert (await world.sweep()).turned == 0
+    assert (await world.ping(check)).status_code == 200
+    assert [r["to_status"] for r in await world.rows("SELECT to_status FROM transitions")] == ["up"]
+
+
+async def test_a_read_only_database_stops_no_ticker_for_good(world: World) -> None:
+    """A failover may refuse writes for a while; the next tick is tried all the same."""
+    await world.run("""CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'read-only' USING ERRCODE = '25006'; END $$""")
+    await world.run("CREATE TRIGGER refuse BEFORE INSERT ON ticks FOR EACH ROW EXECUTE FUNCTION refuse()")
+    try:
+        assert not await world.web.ticker.tick_once()
+    finally:
+        await world.run("DROP TRIGGER refuse ON ticks")
+    assert await world.web.ticker.tick_once()

@@ -234,3 +234,61 @@ async def test_an_alarm_that_is_over_when_it_is_told_says_so(house: World) -> No
         await house.deliver()
         assert "disk full" in str(receiver.requests[0].body)
         assert check["uuid"] not in str(receiver.requests[0].body)
+
+
+CROWD = """
+    INSERT INTO deliveries (project_id, id, channel_id, monitor_id, cause_kind, cause_id, told, due_at, created_at)
+    SELECT project_id, gen_random_uuid(), channel_id, gen_random_uuid(), cause_kind, n::text, told, due_at, created_at
+    FROM deliveries, generate_series(1, 6000) AS n"""
+
+
+async def test_a_mass_failure_of_one_project_keeps_nobody_else_waiting(house: World) -> None:
+    """Six thousand messages wait for a channel that hangs: the next claim is quick, and another project's message goes out."""
+    async with HttpReceiver(*[Reply(hang=True)] * 100) as hole, HttpReceiver() as good:
+        await hook(house, hole)
+        await house.ping(await house.check(channels="*"), "/fail")
+        await house.run(CROWD)
+        house.project = await house.new_project("Neighbour")
+        await hook(house, good)
+        await house.ping(await house.check(channels="*"), "/fail")
+        await house.run("ANALYZE deliveries")
+        for _ in range(3):
+            await house.deliverer.deliver_once()
+        await good.heard(1, within=3)
+        assert hole.connections <= 4
+        hole.hang_up()
+
+
+async def test_a_monitor_paused_or_deleted_during_an_attempt_is_not_told_again(house: World) -> None:
+    """An attempt under way is the last: what fails then is suppressed with its reason, not tried for a day."""
+    async with HttpReceiver(Reply(hang=True), Reply(hang=True), Reply(hang=True)) as receiver:
+        channel = await hook(house, receiver)
+        checks = [await house.check(channels="*") for _ in range(3)]
+        for check in checks:
+            await house.ping(check, "/fail")
+        await house.deliverer.deliver_once()
+        await receiver.heard(3)
+        await house.api("POST", f"checks/{checks[0]['uuid']}/pause")
+        await house.api("DELETE", f"checks/{checks[1]['uuid']}")
+        await house.api("DELETE", f"channels/{channel['id']}")
+        receiver.hang_up()
+        await house.deliverer.settled()
+        rows = await house.rows("SELECT state, reason FROM deliveries ORDER BY seq")
+        assert [r["state"] for r in rows] == ["suppressed"] * 3
+        assert all("paused" in r["reason"] or "deleted" in r["reason"] for r in rows)
+
+
+async def test_a_database_that_goes_away_during_an_attempt_makes_no_duplicate(house: World) -> None:
+    """The outcome is written once the database is back, inside the lease: one request, delivered."""
+    async with HttpReceiver() as receiver:
+        await hook(house, receiver)
+        await house.ping(await house.check(channels="*"), "/fail")
+        await house.deliverer.deliver_once()
+        await house.run("ALTER TABLE deliveries RENAME TO deliveries_away")
+        await receiver.heard(1)
+        await asyncio.sleep(0.3)
+        await house.run("ALTER TABLE deliveries_away RENAME TO deliveries")
+        await house.deliverer.settled()
+        await house.deliver()
+        assert len(receiver.requests) == 1
+        assert await states(house) == [("delivered", 1)]

@@ -49,9 +49,9 @@ async def test_old_ticks_and_old_answers_are_forgotten(world: World) -> None:
     await world.ping(check, headers={"Idempotency-Key": "old"})
     await world.advance(30 * 3600)
     await world.ping(check, headers={"Idempotency-Key": "new"})
-    await prune_once(world.sessions)
+    await prune_once(world.sessions, 90)
     assert [r["key"] for r in await world.rows("SELECT key FROM idempotency")] == ["new"]
     assert len(await world.rows("SELECT at FROM ticks")) == 2
     await world.advance(30 * 3600)
-    await prune_once(world.sessions)
+    await prune_once(world.sessions, 90)
     assert len(await world.rows("SELECT at FROM ticks")) == 2

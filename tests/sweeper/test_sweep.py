@@ -92,3 +92,15 @@ async def test_missed_slots_become_one_row_with_a_count(world: World) -> None:
     (run,) = await world.rows("SELECT count, slot, last_slot FROM runs WHERE outcome = 'missed'")
     assert run["count"] in (60, 61)
     assert run["last_slot"] - run["slot"] == timedelta(minutes=run["count"] - 1)
+
+
+async def test_a_missing_month_of_runs_is_made_and_silences_nobody(world: World) -> None:
+    """Should the keeper have slept, the sweep makes the partition it lacks instead of setting monitors aside."""
+    checks = [await world.check() for _ in range(3)]
+    for check in checks:
+        await world.ping(check)
+    await world.advance(200)
+    for row in await world.rows("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'runs'::regclass"):
+        await world.run(f"DROP TABLE {row['name']}")
+    swept = await world.sweep()
+    assert (swept.turned, swept.set_aside) == (3, 0)
