@@ -19,7 +19,7 @@ test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
 	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "not prove" --durations=10 $(ARGS)
 
 prove: .venv/.dev ## run the longer loops: kill -9, every time zone; ARGS as above
-	@.venv/bin/python -m pytest -m prove --timeout=300 $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
 
 check: .venv/.dev ## lint, format, types, floors, the rules of the house, known vulnerabilities
 	.venv/bin/ruff check .
