@@ -246,7 +246,7 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (docstrings, "app/domain/a.py", '"""Here."""\nclass Public: ...'),
     (hosts, "README.md", "see https://pypi.org/project/missedbeat"),
     (machine_paths, "README.md", "cd /home/alice/missedbeat"),
-    (machine_paths, "app/a.py", "DATA = '/work/main/data'"),
+    (machine_paths, "app/a.py", "DATA = '/home/somebody/data'"),
     (pins, "uv.lock", ""),
     (pins, "constraints.txt", "--index-url https://example.com/simple\nhttpx==0.28.1"),
     (pins, "constraints.txt", "httpx @ https://example.com/httpx.whl"),
@@ -265,7 +265,7 @@ SOUND: list[tuple[Rule, str, str]] = [
     (sql_words, "app/manage/actions.py", "WORDS = 'Select a monitor and update it'"),
     (docstrings, "app/domain/a.py", '"""Here."""\ndef _private(): ...'),
     (hosts, "README.md", "pip install missedbeat"),
-    (machine_paths, "README.md", "the folder ./data, /var/lib/postgresql, and/work/or; https://example.com/home/page"),
+    (machine_paths, "README.md", "the folder ./data, /var/lib/postgresql, and/home/or; https://example.com/home/page"),
     (pins, "constraints.txt", "httpx==0.28.1\ncolorama==0.4.6 ; sys_platform == 'win32'"),
 ]
 
