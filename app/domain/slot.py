@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from app.domain import schedule as schedules
 from app.domain.schedule import Every, Schedule
 
-EARLY_AT_MOST = timedelta(minutes=5)
 COUNTED_AT_MOST = 100
 INSTANT = timedelta(microseconds=1)  # the smallest there is: what comes at an instant comes after the one before it
 
@@ -15,7 +14,7 @@ def early(schedule: Schedule, slot: datetime, given: timedelta | None) -> timede
     """How long before `slot` a check-in already counts: as given, else the smaller of 5 min and a quarter of the gap."""
     if not isinstance(schedule, Every):
         return schedules.early_of(schedule, slot, given)
-    return given if given is not None else min(EARLY_AT_MOST, schedule.period / 4)
+    return given if given is not None else min(schedules.EARLY_AT_MOST, schedule.period / 4)
 
 
 def belongs_to(
