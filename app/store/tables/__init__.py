@@ -1,0 +1,19 @@
+"""The tables. Every key begins with the project; `addresses` is the one directory over all projects.
+
+State of a monitor is written only under its row lock. Check-ins are partitioned by day and runs by month, from the first
+migration; there is no foreign key to either, and no default partition.
+"""
+
+from app.store.tables.columns import Base
+from app.store.tables.heard import CheckInRow, IdempotencyRow, KeptCheckInRow, RunRow
+from app.store.tables.monitors import MonitorRow
+from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
+from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
+from app.store.tables.trouble import IncidentRow, TransitionRow
+from app.store.tables.vigil import BlackoutRow, HeartbeatRow, TickRow
+
+__all__ = [
+    "AddressRow", "ApiKeyRow", "Base", "BlackoutRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
+    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "RunRow", "SubscriptionRow", "TickRow",
+    "TransitionRow",
+]  # fmt: skip

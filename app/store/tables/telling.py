@@ -1,0 +1,87 @@
+"""Channels, who hears of what, and every message."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.tables.columns import Base, Json
+
+OPEN = "state IN ('waiting', 'sending')"
+
+
+class ChannelRow(Base):
+    """A way to people. `secret` is ciphertext. `fallback` marks the owner's mail, told when all else fails."""
+
+    __tablename__ = "channels"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    settings: Mapped[Json]
+    secret: Mapped[bytes | None]
+    hears: Mapped[str] = mapped_column(server_default="all")
+    fallback: Mapped[bool] = mapped_column(server_default="false")
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+    disabled_why: Mapped[str | None]
+    owner_told_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
+        Index("channels_one_fallback", "project_id", unique=True, postgresql_where=text("fallback")),
+    )
+
+
+class SubscriptionRow(Base):
+    """Which channels hear of a monitor."""
+
+    __tablename__ = "subscriptions"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    monitor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    channel_id: Mapped[UUID] = mapped_column(primary_key=True)
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id", "monitor_id"], ["monitors.project_id", "monitors.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["project_id", "channel_id"], ["channels.project_id", "channels.id"], ondelete="CASCADE"),
+        Index("subscriptions_of_channel", "project_id", "channel_id"),
+    )
+
+
+class DeliveryRow(Base):
+    """One message to one channel: waiting, sending, then delivered, dead or suppressed. `seq` is the order of telling.
+
+    While it is sent, `due_at` is the end of the lease: whoever finds it then may take it over. `withdrawn` says why it is not to
+    be tried again after the attempt under way."""
+
+    __tablename__ = "deliveries"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    channel_id: Mapped[UUID]
+    monitor_id: Mapped[UUID | None]
+    incident_id: Mapped[UUID | None]
+    cause_kind: Mapped[str]
+    cause_id: Mapped[str]
+    told: Mapped[Json]
+    state: Mapped[str] = mapped_column(server_default="waiting")
+    due_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(server_default="0")
+    claim_no: Mapped[int] = mapped_column(server_default="0")
+    owner: Mapped[UUID | None]
+    first_try_at: Mapped[datetime | None]
+    attempts: Mapped[list[Any]] = mapped_column(server_default="[]")
+    reason: Mapped[str | None]
+    withdrawn: Mapped[str | None]
+    fallback_told: Mapped[bool] = mapped_column(server_default="false")
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
+        Index("deliveries_one_per_cause", "project_id", "cause_kind", "cause_id", "channel_id", unique=True),
+        Index("deliveries_open", "project_id", "channel_id", "monitor_id", "seq", postgresql_where=text(OPEN)),
+        Index("deliveries_due", "due_at", postgresql_where=text(OPEN)),
+        Index("deliveries_of_channel", "project_id", "channel_id", "seq"),
+        Index("deliveries_of_incident", "project_id", "incident_id"),
+        Index("deliveries_settled", "settled_at"),
+    )

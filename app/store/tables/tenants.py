@@ -1,0 +1,49 @@
+"""Projects, their keys, and the one directory over all of them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.tables.columns import Base
+
+
+class ProjectRow(Base):
+    """A tenant: everything else belongs to one."""
+
+    __tablename__ = "projects"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    owner_email: Mapped[str | None]
+    ping_key: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class ApiKeyRow(Base):
+    """A key of the management API, as its hash."""
+
+    __tablename__ = "api_keys"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    scope: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(unique=True)
+    hint: Mapped[str]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),)
+
+
+class AddressRow(Base):
+    """(kind, key) -> project and monitor. Kinds: `ping` (a monitor's ping id), `ping_key` (a project's key)."""
+
+    __tablename__ = "addresses"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID]
+    monitor_id: Mapped[UUID | None]
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
+        Index("addresses_of_monitor", "project_id", "monitor_id"),
+    )

@@ -1,0 +1,49 @@
+"""How monitors turned, and trouble from open to close."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.tables.columns import Base, Json
+
+
+class TransitionRow(Base):
+    """A status turning: numbered without gaps, each from where the last one led. `announced_to`: the channels told."""
+
+    __tablename__ = "transitions"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    monitor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    from_status: Mapped[str]
+    to_status: Mapped[str]
+    at: Mapped[datetime]
+    noticed_at: Mapped[datetime]
+    reason: Mapped[str]
+    evidence: Mapped[Json]
+    announced_to: Mapped[list[UUID]]
+    __table_args__ = (CheckConstraint("from_status <> to_status", name="transitions_change_something"),)
+
+
+class IncidentRow(Base):
+    """Trouble from open to close; one open per monitor."""
+
+    __tablename__ = "incidents"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    monitor_id: Mapped[UUID]
+    monitor_name: Mapped[str]
+    opened_at: Mapped[datetime]
+    opened_by: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str]
+    evidence: Mapped[Json]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    acknowledged_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
+        Index("incidents_one_open", "project_id", "monitor_id", unique=True, postgresql_where=text("closed_at IS NULL")),
+        Index("incidents_newest", "project_id", "opened_at"),
+        Index("incidents_of_monitor", "project_id", "monitor_id", "opened_at"),
+    )
