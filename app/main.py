@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.health import health_routes
 from app.ingest.inbox import Inbox
+from app.ingest.read import Reader
 from app.ingest.routes import PingRoutes
 from app.ingest.tick import Ticker
 from app.manage.api import api_routes
@@ -38,11 +39,11 @@ class Web:
             make_engine(dsn, "web", 5, wait=API_WAITS),
         ]
         ingest, pages = (make_sessions(engine) for engine in self._engines)
-        self.inbox = Inbox(ingest, margin)
+        self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
-        self._pings = PingRoutes(self.inbox, settings.ping_body_limit, settings.trusted_proxies)
+        self._pings = PingRoutes(self.inbox, Reader(settings.ping_body_limit, settings.trusted_proxies))
         self.app = FastAPI(
             title="Missedbeat", version="3", lifespan=self._lifespan, openapi_url=None, docs_url=None, redoc_url=None,
             redirect_slashes=False, strict_content_type=False,

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     allow_networks: Networks = ()
     min_period: int = Field(default=10, ge=1, le=86400)
     ping_body_limit: int = Field(default=100_000, ge=0, le=10_000_000)
+    ping_limit: int = Field(default=0, ge=0, le=1_000_000)
+    api_limit: int = Field(default=0, ge=0, le=1_000_000)
     log_limit: int = Field(default=1000, ge=10, le=1_000_000)
     retention_days: int = Field(default=90, ge=2, le=3650)
     metrics_token: str = ""

@@ -36,7 +36,8 @@ BROAD_EXCEPTS = {
 EDGES = {
     "app/web.py": "one per request",
     "app/ingest/inbox.py": "one per batch",
-    "app/ingest/record.py": "one per batch, and the creates before it",
+    "app/ingest/record.py": "one per batch",
+    "app/ingest/create.py": "one per batch, for the monitors it makes",
     "app/ingest/tick.py": "one per tick",
     "app/sweeper/sweep.py": "one per look",
     "app/sweeper/prune.py": "one per partition, one per round of forgetting",

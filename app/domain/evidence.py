@@ -52,7 +52,8 @@ def stamp(t: datetime | None) -> str | None:
 
 def explain(facts: dict[str, Any]) -> str:
     """One sentence for people: what was expected, what was heard, and what followed."""
-    tell = {"missed": _missed, "overrun": _overrun, "failed": _failed, "heard": _heard}.get(facts["rule"])
+    known = {"missed": _missed, "overrun": _overrun, "failed": _failed, "heard": _heard, "withdrawn": _withdrawn}
+    tell = known.get(facts["rule"])
     if tell is None:
         return f"It was {facts['rule']} by hand at {_clock(facts['at'], facts)}."
     counted = ""
@@ -91,6 +92,11 @@ def _heard(facts: dict[str, Any]) -> str:
     if facts["from"] != "down" or facts["down_since"] is None:
         return f"A success was heard at {_clock(facts['at'], facts)}."
     return f"A success was heard at {_clock(facts['at'], facts)}; it had been down since {_clock(facts['down_since'], facts)}."
+
+
+def _withdrawn(facts: dict[str, Any]) -> str:
+    told, since = _clock(facts["at"], facts), _clock(facts["down_since"], facts)
+    return f"A success from before its deadline was reported at {told}: what was said since {since} is withdrawn."
 
 
 def _last_heard(facts: dict[str, Any]) -> str:

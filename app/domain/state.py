@@ -40,6 +40,7 @@ class Reason(StrEnum):
     HEARD = "heard"
     PAUSED = "paused"
     RESUMED = "resumed"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)

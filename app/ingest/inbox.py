@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -15,9 +15,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import metrics
 from app.clock import monotonic, utc_now
-from app.ingest import ping as answers
-from app.ingest.ping import Answer, Ping
-from app.ingest.record import TooLate, record
+from app.ingest import answers
+from app.ingest.answers import Answer
+from app.ingest.ping import Ping
+from app.ingest.record import OLDEST_REPORT, TooLate, record
 from app.store import blackouts, partitions
 from app.store.engine import Sessions
 
@@ -43,9 +44,10 @@ class Waiting:
 class Inbox:
     """Takes pings, records them in batches, answers each after COMMIT."""
 
-    def __init__(self, sessions: Sessions, margin: timedelta) -> None:
+    def __init__(self, sessions: Sessions, margin: timedelta, ping_limit: int = 0) -> None:
         self._sessions = sessions
         self._margin = margin
+        self._ping_limit = ping_limit
         self._waiting: deque[Waiting] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
@@ -133,7 +135,7 @@ class Inbox:
     async def _record(self, batch: Sequence[Waiting], again: bool = True) -> None:
         """Record a batch and answer it; late ones are refused and the rest goes again."""
         try:
-            results = await record(self._sessions, [w.ping for w in batch], self._margin)
+            results = await record(self._sessions, [w.ping for w in batch], self._margin, self._ping_limit)
         except TooLate as late:
             for position in late.positions:
                 _resolve(batch[position], answers.LATE)
@@ -156,7 +158,7 @@ class Inbox:
     async def _record_apart(self, batch: Sequence[Waiting], error: Exception, again: bool) -> None:
         """An error of data: make a partition that is missing; else halve the batch until the bad check-in stands alone."""
         if again and partitions.are_missing(error):
-            await self._make_partitions()
+            await self._make_partitions([w.ping.at for w in batch if w.ping.at is not None])
             await self._record(batch, again=False)
         elif len(batch) == 1:
             log.error("check-in cannot be recorded", signal=str(batch[0].ping.target.signal), error=_words(error))
@@ -166,9 +168,11 @@ class Inbox:
             await self._record(batch[:middle])
             await self._record(batch[middle:])
 
-    async def _make_partitions(self) -> None:
+    async def _make_partitions(self, reported: Sequence[datetime]) -> None:
         async with self._sessions() as session:
-            made = await partitions.make(session, partitions.wanted(await blackouts.now(session)))
+            now = await blackouts.now(session)
+            months = {partitions.month_of(at) for at in reported if now - OLDEST_REPORT * 2 < at < now}
+            made = await partitions.make(session, [*partitions.wanted(now), *sorted(months, key=lambda month: month.start)])
             await session.commit()
         log.warning("partitions were missing and have been made", partitions=made, at=utc_now().isoformat())
 

@@ -10,28 +10,33 @@
 6. COMMIT, under the engine's timer; an error there leaves open whether it happened, so the answer is 503
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic
 from app.domain.monitor import CheckIn, on_check_in
-from app.domain.schedule import Every
-from app.domain.state import Decision, Monitor, Rule, Signal
-from app.ingest import ping as answers
-from app.ingest.ping import Answer, Ping
-from app.store import addresses, blackouts, channels, checkins, decisions, monitors
+from app.domain.report import on_report
+from app.domain.state import Decision, Monitor, Signal
+from app.ingest import answers
+from app.ingest.answers import Answer
+from app.ingest.create import create_missing
+from app.ingest.ping import Ping
+from app.ingest.receipt import receipt
+from app.ingest.throttle import take
+from app.store import addresses, blackouts, checkins, decisions, monitors
+from app.store.addresses import Address, Place
 from app.store.blackouts import Moment
+from app.store.checkins import Answered, Repeat
 from app.store.engine import Sessions
 from app.store.rows import Locked
 
-CREATED_RULE = Rule(schedule=Every(timedelta(days=1)), grace=timedelta(hours=1))
-
-Key = tuple[str | None, str, str]
+OLDEST_REPORT = timedelta(days=60)
+CLOCKS_AGREE = timedelta(seconds=2)  # a Date header has whole seconds
 
 
 class TooLate(Exception):
@@ -47,13 +52,14 @@ class Recording:
     """One batch on its way through the steps."""
 
     moment: Moment
-    places: dict[Key, addresses.Place]
+    ping_limit: int
+    places: Mapping[Address, Place]
+    keys: Mapping[bytes, UUID]  # API keys that pings came with, and what they open
     rows: dict[UUID, Locked]
-    untaken: set[Key]  # slugs of known projects that no monitor has
-    repeats: dict[checkins.Repeat, tuple[int, int]]
+    repeats: dict[Repeat, Answered]
     made: list[tuple[Locked, Decision]] = field(default_factory=list)
     check_ins: list[dict[str, Any]] = field(default_factory=list)
-    remembered: dict[checkins.Repeat, dict[str, Any]] = field(default_factory=dict)
+    remembered: dict[Repeat, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,78 +72,117 @@ class Hearing:
     created: bool
 
 
-async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta) -> list[Answer]:
+async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, ping_limit: int) -> list[Answer]:
     """Record a batch and return the answer for each, in order. Raises TooLate, or what the database raised; in both cases
     nothing was recorded, unless COMMIT itself failed, which leaves it open."""
-    created = await _create_missing(sessions, batch)
+    created = await create_missing(sessions, batch)
     async with sessions() as session:
         asked_at = monotonic()
         moment = await blackouts.moment(session, margin)
         elapsed_at = monotonic()
         doubt = timedelta(seconds=elapsed_at - asked_at)
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
-        recording = await _look_up(session, batch, moment)
+        recording = await _look_up(session, batch, moment, ping_limit)
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
         for position in sorted(range(len(batch)), key=lambda i: received[i]):
             heard = Hearing(batch[position], received[position], doubt, position in created)
-            results[position] = _decide(recording, heard)
+            results[position] = _answer(recording, heard)
         await _write(session, recording)
         await _guard(session, received, results, margin)
         await session.commit()
     return results
 
 
-async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment) -> Recording:
-    targets = [ping.target for ping in batch]
-    by_id = await addresses.by_ids(session, list({t.ping_id for t in targets if t.ping_id is not None}))
-    by_slug = await addresses.by_slugs(session, list({(t.ping_key, t.slug) for t in targets if t.ping_id is None}))
-    places: dict[Key, addresses.Place] = {(ping_id, "", ""): place for ping_id, place in by_id.items()}
-    places |= {(None, *named): (project, monitor) for named, (project, monitor) in by_slug.items() if monitor is not None}
-    rows = await monitors.lock(session, list(set(places.values()))) if places else {}
+async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment, ping_limit: int) -> Recording:
+    places = await addresses.resolve(session, list({ping.target.address for ping in batch}))
+    known = list({(project, monitor) for project, monitor in places.values() if monitor is not None})
+    rows = await monitors.lock(session, known) if known else {}
     asked = [
-        (places[key][1], ping.idempotency_key, str(ping.target.signal))
+        (monitor, ping.idempotency_key, str(ping.target.signal))
         for ping in batch
-        if ping.idempotency_key is not None and (key := _key(ping)) in places
+        if ping.idempotency_key is not None and (monitor := places.get(ping.target.address, (None, None))[1]) is not None
     ]
-    projects = list({project for project, _ in places.values()})
-    untaken: set[Key] = {(None, *named) for named, (_, monitor) in by_slug.items() if monitor is None}
-    return Recording(moment, places, rows, untaken, await checkins.answered(session, projects, asked, moment.now))
+    repeats = await checkins.answered(session, list({project for project, _ in known}), asked, moment.now)
+    keys = await addresses.projects_of(session, list({p.key for p in batch if p.key is not None and p.at is not None}))
+    return Recording(moment, ping_limit, places, keys, rows, repeats)
 
 
-def _key(ping: Ping) -> Key:
-    return ping.target.ping_id, ping.target.ping_key, ping.target.slug
-
-
-def _decide(recording: Recording, heard: Hearing) -> Answer:
+def _answer(recording: Recording, heard: Hearing) -> Answer:
+    """Everything that can be wrong with a ping, in the order of the protocol; nothing of it was decided or kept before."""
     ping = heard.ping
-    place = recording.places.get(_key(ping))
-    row = recording.rows.get(place[1]) if place is not None else None
-    if row is None and not (ping.create and _key(ping) in recording.untaken):
+    project, monitor = recording.places.get(ping.target.address, (None, None))
+    row = recording.rows.get(monitor) if monitor is not None else None
+    if row is None and not (ping.create and project is not None):
         return answers.NOT_FOUND
-    if not (ping.exit_status_valid and ping.run_id_valid):
-        return answers.BAD_RUN_ID if ping.exit_status_valid else answers.BAD_URL
+    if ping.problem is not None:
+        return ping.problem
+    if ping.at is not None and recording.keys.get(ping.key or b"") != project:
+        return answers.KEY_WRONG
     if row is None:
-        return answers.BUSY  # it was deleted between its making and now
-    signal = ping.target.signal
-    repeat = (row.id, ping.idempotency_key or "", str(signal))
+        return answers.NOT_FOUND if monitor is None else answers.BUSY  # no room; or deleted between its making and now
+    repeat = (row.id, ping.idempotency_key or "", str(ping.target.signal))
     if ping.idempotency_key is not None and repeat in recording.repeats:
-        return answers.CREATED if recording.repeats[repeat][1] == answers.CREATED.status else answers.REPEATED
+        return _again(recording.repeats[repeat], ping, row)
+    wait = take(row.buckets, ping.target.signal, recording.ping_limit, heard.received)
+    return answers.too_many(wait) if wait else _decide(recording, heard, row, repeat)
+
+
+def _decide(recording: Recording, heard: Hearing, row: Locked, repeat: Repeat) -> Answer:
+    ping = heard.ping
     received = _not_before_the_last(row.monitor, heard.received, heard.doubt)
-    ignored = bool(row.methods) and ping.method != row.methods
-    check_in = CheckIn(signal, received, ping.run_id, ping.target.exit_status, ignored)
-    decision = on_check_in(row.monitor, check_in, recording.moment.horizon)
+    at, signal = _said_at(ping, received), _signal(row, ping)
+    check_in = CheckIn(signal, received if at is None else at, ping.run_id, ping.target.exit_status, signal is Signal.IGNORED)
+    if at is None:
+        decision = on_check_in(row.monitor, check_in, recording.moment.horizon)
+    else:
+        decision = on_report(row.monitor, check_in, received, recording.moment.horizon)
     row.monitor = decision.monitor
     recording.made.append((row, decision))
-    recording.check_ins.append(_kept(row, ping, received, decision))
+    recording.check_ins.append(_kept(row, ping, received, at, decision))
+    answer = answers.CREATED if heard.created else answers.IGNORED if decision.kept_as is Signal.IGNORED else answers.OK
+    if ping.receipt or ping.idempotency_key is not None:
+        answer = replace(answer, receipt=receipt(row, ping, decision))
     if ping.idempotency_key is not None:
-        answer = answers.CREATED.status if heard.created else answers.OK.status
-        recording.repeats[repeat] = (decision.monitor.heard, answer)
+        recording.repeats[repeat] = Answered(row.monitor.heard, answer.status, answer.receipt)
         recording.remembered[repeat] = {
-            "project_id": row.project_id, "monitor_id": row.id, "key": ping.idempotency_key, "signal": str(signal),
-            "n": decision.monitor.heard, "answer": answer, "at": received,
+            "project_id": row.project_id, "monitor_id": row.id, "key": ping.idempotency_key, "signal": str(ping.target.signal),
+            "n": row.monitor.heard, "answer": answer.status, "receipt": answer.receipt, "at": received,
         }  # fmt: skip
-    settled = answers.IGNORED if decision.kept_as is Signal.IGNORED else answers.OK
-    return answers.CREATED if heard.created else settled
+    return answer
+
+
+def _again(answered: Answered, ping: Ping, row: Locked) -> Answer:
+    """What was answered the first time."""
+    answer = answers.REPEATED
+    if answered.status == answers.CREATED.status:
+        answer = replace(answers.CREATED, result=answers.REPEATED.result)
+    return replace(answer, receipt=answered.receipt) if ping.receipt else answer
+
+
+def _signal(row: Locked, ping: Ping) -> Signal:
+    """What a ping says once the monitor's filters have looked at it."""
+    if ping.ignored:
+        return Signal.IGNORED
+    if ping.mail is not None:
+        return row.filters.of_mail(ping.mail.subject, ping.mail.text)
+    if row.methods and ping.method != row.methods:
+        ping.ignored = f"only {row.methods} counts here"
+        return Signal.IGNORED
+    return row.filters.of_request(ping.target.signal, ping.body)
+
+
+def _said_at(ping: Ping, received: datetime) -> datetime | None:
+    """The client's own time, the error of its clock taken off, never later than received; None where it is about that."""
+    if ping.at is None:
+        return None
+    skew = timedelta() if ping.sent_at is None else received - ping.sent_at
+    at = ping.at if abs(skew) <= CLOCKS_AGREE else ping.at + skew
+    if at > received + CLOCKS_AGREE:
+        ping.warnings.append("at lies in the future: the time of reception counts")
+    elif at < received - OLDEST_REPORT:
+        ping.warnings.append(f"at lies more than {OLDEST_REPORT.days} days back: it counts as of {OLDEST_REPORT.days} days ago")
+        at = received - OLDEST_REPORT
+    return at if at < received - CLOCKS_AGREE else None
 
 
 def _not_before_the_last(m: Monitor, received: datetime, doubt: timedelta) -> datetime:
@@ -145,13 +190,13 @@ def _not_before_the_last(m: Monitor, received: datetime, doubt: timedelta) -> da
     return newest if received < newest <= received + doubt else received
 
 
-def _kept(row: Locked, ping: Ping, received: datetime, decision: Decision) -> dict[str, Any]:
+def _kept(row: Locked, ping: Ping, received: datetime, at: datetime | None, decision: Decision) -> dict[str, Any]:
     return {
         "project_id": row.project_id, "monitor_id": row.id, "n": decision.monitor.heard, "received_at": received,
         "signal": str(decision.kept_as), "run_id": ping.run_id, "exit_status": ping.target.exit_status,
         "duration": decision.duration.total_seconds() if decision.duration is not None else None,
         "scheme": ping.scheme, "method": ping.method, "remote_addr": ping.remote_addr, "user_agent": ping.user_agent,
-        "body": ping.body or None, "body_truncated": ping.truncated,
+        "body": ping.body or None, "body_truncated": ping.truncated, "reported_at": at,
     }  # fmt: skip
 
 
@@ -167,25 +212,3 @@ async def _guard(session: AsyncSession, received: Sequence[datetime], results: S
     if late:
         await session.rollback()
         raise TooLate(late)
-
-
-async def _create_missing(sessions: Sessions, batch: Sequence[Ping]) -> set[int]:
-    """Make the monitors that `create=1` asks for and that are not there; returns the positions to be answered 201."""
-    asking: dict[tuple[str, str], int] = {}
-    for position, ping in enumerate(batch):
-        if ping.create and ping.target.ping_id is None and ping.exit_status_valid and ping.run_id_valid:
-            asking.setdefault((ping.target.ping_key, ping.target.slug), position)
-    if not asking:
-        return set()
-    async with sessions() as session:
-        places = await addresses.by_slugs(session, list(asking))
-        missing = sorted((project, named[1], named) for named, (project, monitor) in places.items() if monitor is None)
-        now = await blackouts.now(session)
-        made = set()
-        for project, slug, named in missing:
-            monitor = uuid4()
-            if await monitors.create_unless_taken(session, project, monitor, CREATED_RULE, now, {"name": slug, "slug": slug}):
-                await monitors.subscribe(session, project, monitor, await channels.ids(session, project))
-                made.add(asking[named])
-        await session.commit()
-    return made

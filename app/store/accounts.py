@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
 from app.errors import NotAllowed
-from app.store import addresses
+from app.store import addresses, monitors
 from app.store.tables import ApiKeyRow, ChannelRow, ProjectRow
 
 
@@ -73,6 +73,17 @@ async def caller(session: AsyncSession, key: str) -> Caller:
 async def project(session: AsyncSession, project_id: UUID) -> ProjectRow:
     """A project that a key was found for."""
     return (await session.execute(select(ProjectRow).where(ProjectRow.id == project_id))).scalar_one()
+
+
+async def has_room(session: AsyncSession, project_id: UUID, times: int = 1) -> bool:
+    """Whether one more monitor fits into the project's limit, so many times over. Where there is a limit, nobody else makes one
+    in this project until this transaction ends."""
+    query = select(ProjectRow.monitor_limit).where(ProjectRow.id == project_id)
+    limit = (await session.execute(query)).scalar_one()
+    if limit is None:
+        return True
+    await monitors.one_namer(session, project_id)
+    return await monitors.count(session, project_id) < limit * times
 
 
 async def any_project(session: AsyncSession) -> bool:

@@ -1,23 +1,56 @@
 """The directory: what stands in a ping URL -> project and monitor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import TextClause, insert, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.alias import KEYED
 from app.store.tables import AddressRow
 
-Place = tuple[UUID, UUID]  # project, monitor
+Place = tuple[UUID, UUID | None]  # project, and the monitor or None where the project has none of that name yet
 
-BY_ID = text("""
-    SELECT key, project_id, monitor_id FROM addresses
-    WHERE kind = 'ping' AND key = ANY(CAST(:keys AS text[])) AND revoked_at IS NULL""")
-BY_SLUG = text("""
-    SELECT v.key, v.slug, a.project_id, m.id
-    FROM unnest(CAST(:keys AS text[]), CAST(:slugs AS text[])) AS v(key, slug)
+
+class Address(NamedTuple):
+    """What a URL names. `kind` says how: `ping` (key: a ping id) or a service with tokens (key: the token), without a name;
+    `ping_key` (key: a project's ping key, name: a slug); `api_key` or a service with keys (key: the key's SHA-256 in hex,
+    name: a slug, or what the monitor is called there)."""
+
+    kind: str
+    key: str
+    name: str = ""
+
+
+_ASKED = "unnest(CAST(:kinds AS text[]), CAST(:keys AS text[]), CAST(:names AS text[])) AS v(kind, key, name)"
+DIRECT = text(f"""
+    SELECT v.kind, v.key, v.name, a.project_id, a.monitor_id FROM {_ASKED}
+    JOIN addresses a ON a.kind = v.kind AND a.key = v.key AND a.revoked_at IS NULL""")  # noqa: S608
+BY_PING_KEY = text(f"""
+    SELECT v.kind, v.key, v.name, a.project_id, m.id FROM {_ASKED}
     JOIN addresses a ON a.kind = 'ping_key' AND a.key = v.key AND a.revoked_at IS NULL
-    LEFT JOIN monitors m ON m.project_id = a.project_id AND m.slug = v.slug AND m.slug <> ''""")
+    LEFT JOIN monitors m ON m.project_id = a.project_id AND m.slug = v.name AND m.slug <> ''""")  # noqa: S608
+BY_API_KEY = text(f"""
+    SELECT v.kind, v.key, v.name, k.project_id, coalesce(a.monitor_id, m.id) FROM {_ASKED}
+    JOIN api_keys k ON k.hash = decode(v.key, 'hex') AND k.revoked_at IS NULL
+        AND (k.service = v.kind OR (k.service = '' AND k.scope <> 'ro'))
+    LEFT JOIN addresses a ON a.kind = v.kind AND a.key = k.project_id || ':' || v.name AND a.revoked_at IS NULL
+    LEFT JOIN monitors m ON m.project_id = k.project_id AND m.slug = v.name AND m.slug <> ''""")  # noqa: S608
+OPENS = text("""
+    SELECT encode(k.hash, 'hex'), k.project_id FROM api_keys k
+    WHERE k.hash = ANY(CAST(:hashes AS bytea[])) AND k.revoked_at IS NULL AND k.service = '' AND k.scope <> 'ro'""")
+
+
+def by_key(kind: str) -> bool:
+    """Whether addresses of this kind hold an API key, ours or a service's, beside a name."""
+    return kind == "api_key" or kind in KEYED
+
+
+def alias_key(project: UUID, service: str, token: str) -> str:
+    """What stands in the directory for an alias: the token, behind its project where tokens are told apart by it."""
+    return f"{project}:{token}" if service in KEYED else token
 
 
 async def add(session: AsyncSession, kind: str, key: str, project: UUID, monitor: UUID | None = None) -> None:
@@ -25,16 +58,36 @@ async def add(session: AsyncSession, kind: str, key: str, project: UUID, monitor
     await session.execute(insert(AddressRow).values(kind=kind, key=key, project_id=project, monitor_id=monitor))
 
 
-async def by_ids(session: AsyncSession, ids: Sequence[str]) -> dict[str, Place]:
-    """Where these ping ids lead; unknown and revoked ones are not in the answer."""
-    if not ids:
-        return {}
-    return {key: (project, monitor) for key, project, monitor in await session.execute(BY_ID, {"keys": list(ids)})}
+async def add_unless_taken(session: AsyncSession, kind: str, key: str, project: UUID, monitor: UUID) -> bool:
+    """A new entry; False where somebody has it already."""
+    row = upsert(AddressRow).values(kind=kind, key=key, project_id=project, monitor_id=monitor)
+    return (await session.execute(row.on_conflict_do_nothing().returning(AddressRow.key))).first() is not None
 
 
-async def by_slugs(session: AsyncSession, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, UUID | None]]:
-    """Where these (ping key, slug) lead: the project, and the monitor or None where that slug is not taken yet."""
-    if not pairs:
+async def resolve(session: AsyncSession, asked: Sequence[Address]) -> dict[Address, Place]:
+    """Where these lead; what is unknown or revoked is not in the answer."""
+    found: dict[Address, Place] = {}
+    for query, mine in (
+        (DIRECT, [a for a in asked if not a.name]),
+        (BY_PING_KEY, [a for a in asked if a.name and a.kind == "ping_key"]),
+        (BY_API_KEY, [a for a in asked if a.name and by_key(a.kind)]),
+    ):
+        if mine:
+            found |= await _ask(session, query, mine)
+    return found
+
+
+async def projects_of(session: AsyncSession, hashes: Sequence[bytes]) -> Mapping[bytes, UUID]:
+    """The projects that these API keys of ours, as hashes, may write to; unknown, revoked and read-only ones are not in it."""
+    if not hashes:
         return {}
-    rows = await session.execute(BY_SLUG, {"keys": [p[0] for p in pairs], "slugs": [p[1] for p in pairs]})
-    return {(key, slug): (project, monitor) for key, slug, project, monitor in rows}
+    rows = await session.execute(OPENS, {"hashes": list(hashes)})
+    return {bytes.fromhex(key): project for key, project in rows}
+
+
+async def _ask(session: AsyncSession, query: TextClause, asked: Sequence[Address]) -> dict[Address, Place]:
+    given: dict[str, Any] = {
+        "kinds": [a.kind for a in asked], "keys": [a.key for a in asked], "names": [a.name for a in asked],
+    }  # fmt: skip
+    rows = await session.execute(query, given)
+    return {Address(kind, key, name): (project, monitor) for kind, key, name, project, monitor in rows}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,11 +14,11 @@ from app.store.unnest import arrays, picked, unnest
 COLUMNS = {
     "project_id": "uuid", "monitor_id": "uuid", "n": "bigint", "received_at": "timestamptz", "signal": "text", "run_id": "text",
     "exit_status": "int", "duration": "float8", "scheme": "text", "method": "text", "remote_addr": "text", "user_agent": "text",
-    "body": "bytea", "body_truncated": "bool",
+    "body": "bytea", "body_truncated": "bool", "reported_at": "timestamptz",
 }  # fmt: skip
 IDEMPOTENCY = {
     "project_id": "uuid", "monitor_id": "uuid", "key": "text", "signal": "text", "n": "bigint", "answer": "int",
-    "at": "timestamptz",
+    "receipt": "jsonb", "at": "timestamptz",
 }  # fmt: skip
 REPEATS_KNOWN_FOR = timedelta(hours=24)
 
@@ -26,14 +26,22 @@ ADD = text(f"INSERT INTO check_ins ({', '.join(COLUMNS)}) SELECT {picked(COLUMNS
 REMEMBER = text(f"""
     INSERT INTO idempotency ({", ".join(IDEMPOTENCY)}) SELECT {picked(IDEMPOTENCY)} FROM {unnest(IDEMPOTENCY)}
     ON CONFLICT (project_id, monitor_id, key, signal) DO UPDATE
-    SET n = excluded.n, answer = excluded.answer, at = excluded.at""")  # noqa: S608
+    SET n = excluded.n, answer = excluded.answer, receipt = excluded.receipt, at = excluded.at""")  # noqa: S608
 _REPEAT = {"monitor_id": "uuid", "key": "text", "signal": "text"}
 REPEATED = text(f"""
-    SELECT i.monitor_id, i.key, i.signal, i.n, i.answer FROM idempotency i
+    SELECT i.monitor_id, i.key, i.signal, i.n, i.answer, i.receipt FROM idempotency i
     JOIN {unnest(_REPEAT)} ON (i.monitor_id, i.key, i.signal) = (v.monitor_id, v.key, v.signal)
     WHERE i.project_id = ANY(CAST(:projects AS uuid[])) AND i.at > :since""")  # noqa: S608
 
 Repeat = tuple[UUID, str, str]  # monitor, Idempotency-Key, signal
+
+
+class Answered(NamedTuple):
+    """What an Idempotency-Key was answered: its check-in's number, the HTTP status, the receipt."""
+
+    n: int
+    status: int
+    receipt: dict[str, Any] | None
 
 
 async def add(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
@@ -44,13 +52,13 @@ async def add(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
 
 async def answered(
     session: AsyncSession, projects: Sequence[UUID], repeats: Sequence[Repeat], at: datetime
-) -> dict[Repeat, tuple[int, int]]:
-    """What was answered to those of these keys that were heard in the last 24 h: n and the HTTP status."""
+) -> dict[Repeat, Answered]:
+    """What was answered to those of these keys that were heard in the last 24 h."""
     if not repeats:
         return {}
     given = {"monitor_id": [r[0] for r in repeats], "key": [r[1] for r in repeats], "signal": [r[2] for r in repeats]}
     rows = await session.execute(REPEATED, {**given, "projects": list(projects), "since": at - REPEATS_KNOWN_FOR})
-    return {(monitor, key, signal): (n, answer) for monitor, key, signal, n, answer in rows}
+    return {(monitor, key, signal): Answered(n, answer, receipt) for monitor, key, signal, n, answer, receipt in rows}
 
 
 async def remember(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
@@ -68,7 +76,7 @@ async def listed(session: AsyncSession, project: UUID, monitor: UUID, limit: int
     """The newest check-ins of a monitor, newest first, without their bodies but with the size of each."""
     rows = await session.execute(
         text("""SELECT n, received_at, signal, run_id, exit_status, duration, scheme, method, remote_addr, user_agent,
-                octet_length(body) AS body_size, body_truncated
+                octet_length(body) AS body_size, body_truncated, reported_at
             FROM check_in_log WHERE project_id = :project AND monitor_id = :monitor ORDER BY n DESC LIMIT :limit"""),
         {"project": project, "monitor": monitor, "limit": limit},
     )

@@ -14,7 +14,7 @@ from app.domain.state import Decision, Monitor, Rule
 from app.domain.tokens import unique_key
 from app.errors import NotFound
 from app.store import addresses
-from app.store.rows import COLUMNS, STATE, Locked, locked, rule_columns, state_of
+from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
 from app.store.unnest import arrays, picked, unnest
 
@@ -83,10 +83,10 @@ async def save(session: AsyncSession, saved: Sequence[tuple[Locked, Decision]]) 
 
 
 async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]) -> None:
-    """A new monitor with its address. `names`: name, slug, tags, description, methods. A slug already taken is a violation
-    of `monitors_slug`, which the caller turns into words."""
+    """A new monitor with its address. `names`: name, slug, tags, description, methods, filters, source. A slug already taken
+    is a violation of `monitors_slug`, which the caller turns into words."""
     state = Monitor(rule)
-    blank = Locked(project, monitor, "", "", "", "", "", None, state)
+    blank = Locked(project, monitor, "", "", "", "", "", NO_FILTERS, None, state)
     await session.execute(
         insert(MonitorRow).values(
             project_id=project,
@@ -102,12 +102,18 @@ async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule
 
 
 async def create_unless_taken(
-    session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]
-) -> bool:
-    """The same, but where another has that slug already nothing is made and the answer is False."""
+    session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any],
+    alias: tuple[str, str] | None = None,
+) -> bool:  # fmt: skip
+    """The same, but where another has that slug or that alias (service, token) nothing is made and the answer is False."""
     async with session.begin_nested() as savepoint:
         try:
             await create(session, project, monitor, rule, now, names)
+            if alias is not None:
+                key = addresses.alias_key(project, *alias)
+                if not await addresses.add_unless_taken(session, alias[0], key, project, monitor):
+                    await savepoint.rollback()
+                    return False
         except IntegrityError as error:
             if "monitors_slug" not in str(error.orig):
                 raise
@@ -147,6 +153,12 @@ async def one_namer(session: AsyncSession, project: UUID) -> None:
     """Until this transaction ends nobody else looks for a name in this project, to take it where it is free."""
     lock = text("SELECT pg_advisory_xact_lock(:space, hashtext(:project))")
     await session.execute(lock, {"space": NAMER, "project": str(project)})
+
+
+async def count(session: AsyncSession, project: UUID) -> int:
+    """How many monitors the project has."""
+    query = select(func.count()).select_from(MonitorRow).where(MonitorRow.project_id == project)
+    return int((await session.execute(query)).scalar_one())
 
 
 async def alike(session: AsyncSession, project: UUID, columns: dict[str, Any]) -> MonitorRow | None:

@@ -1,11 +1,12 @@
 """A monitor between its row and its value: every column of the state has one place here, in one order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
+from app.domain.filters import Filters
 from app.domain.run import EndedRun, Outcome, PlainEnd, Run
 from app.domain.schedule import Cron, Every, OnCalendar, Schedule
 from app.domain.state import Heard, Missing, Monitor, Rule, Signal, Status
@@ -21,7 +22,9 @@ RULE = (
     "kind", "period", "expression", "zone", "grace", "early", "max_runtime", "failures_to_alert", "successes_to_recover",
     "manual_resume",
 )  # fmt: skip
-NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods")
+NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters")
+NO_FILTERS = Filters()
+Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
 COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
 
 
@@ -43,8 +46,10 @@ class Locked:
     slug: str
     tags: str
     methods: str
+    filters: Filters
     wake_at: datetime | None
     monitor: Monitor
+    buckets: Buckets = field(default_factory=dict)
 
     def wake_for(self, deadline: datetime | None) -> datetime | None:
         """When the sweeper must look: a deadline further away leaves it, a nearer one moves it."""
@@ -55,7 +60,10 @@ class Locked:
 
 def locked(row: Columns) -> Locked:
     """The value of a row that was read with `COLUMNS`."""
-    return Locked(**{name: row[name] for name in NAMES}, wake_at=row["wake_at"], monitor=monitor_of(row))
+    names = {name: row[name] for name in NAMES}
+    names["filters"] = Filters(**names["filters"]) if names["filters"] else NO_FILTERS
+    buckets = {name: (tokens, _at(at)) for name, (tokens, at) in row["memory"].get("buckets", {}).items()}
+    return Locked(**names, wake_at=row["wake_at"], monitor=monitor_of(row), buckets=buckets)
 
 
 def monitor_of(row: Columns) -> Monitor:
@@ -94,7 +102,7 @@ def state_of(row: Locked, m: Monitor) -> dict[str, Any]:
         "last_success_at": m.last_success_at, "last_start_at": m.last_start_at,
         "last_duration": m.last_duration.total_seconds() if m.last_duration is not None else None,
         "down_since": m.down_since, "heard": m.heard, "run_count": m.run_count, "transition_count": m.transition_count,
-        "memory": _memory(m),
+        "memory": _memory(m, row.buckets),
     }  # fmt: skip
 
 
@@ -144,8 +152,10 @@ def rule_columns(rule: Rule) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _memory(m: Monitor) -> dict[str, Any]:
+def _memory(m: Monitor, buckets: Buckets) -> dict[str, Any]:
     memory: dict[str, Any] = {}
+    if buckets:
+        memory["buckets"] = {name: [tokens, _text(at)] for name, (tokens, at) in buckets.items()}
     if m.runs:
         memory["runs"] = [
             [r.key, r.run_id, _text(r.started_at), _text(r.deadline), _text(r.slot), r.attempt, r.outcome, _text(r.settled_at)]

@@ -20,13 +20,13 @@ from app.domain.run import RunRecord
 from app.domain.schedule import Cron, Every, OnCalendar, Schedule, next_after
 from app.domain.state import Decision, Monitor, Reason, Rule, Signal, Status, Transition
 from app.errors import Conflict
-from app.store.rows import Locked, monitor_of, rule_columns, state_of
+from app.store.rows import NO_FILTERS, Locked, monitor_of, rule_columns, state_of
 from tests.domain.reference import Refused, Story, early
 
 SECOND, INSTANT = timedelta(seconds=1), timedelta(microseconds=1)
 BEGIN = datetime(2026, 3, 28, 23, 50, tzinfo=UTC)  # Berlin loses an hour at one o'clock
 ONCE = OnCalendar("2026-03-29 00:20:00", "UTC")
-ROW = Locked(UUID(int=1), UUID(int=2), "key", "name", "slug", "", "", None, Monitor(Rule(Every(SECOND), SECOND)))
+ROW = Locked(UUID(int=1), UUID(int=2), "key", "name", "slug", "", "", NO_FILTERS, None, Monitor(Rule(Every(SECOND), SECOND)))
 
 SCHEDULES: tuple[Schedule, ...] = (
     Every(timedelta(seconds=60)),

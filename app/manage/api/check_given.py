@@ -1,8 +1,6 @@
 """What a body says a check is to be: read and checked field by field, then made into names and a rule. Unknown keys are
 ignored, as Healthchecks does."""
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,6 +9,7 @@ from uuid import UUID
 
 from app.domain.message import clean
 from app.domain.schedule import Every, Schedule, check_zone, parse
+from app.domain.slug import SLUG
 from app.domain.state import Rule
 from app.errors import Invalid
 from app.manage.api.given import Fields, wrong
@@ -23,7 +22,6 @@ LONGEST_DESCRIPTION = 10_000
 LONGEST_KEYWORDS = 200
 LONGEST_CHANNELS = 10_000
 MOST_COUNTED = 100
-SLUG = re.compile(r"[a-z0-9_-]*")
 UNIQUE = ("name", "slug", "tags", "timeout", "grace")
 LATER_TEXTS = ("subject", "subject_fail", "start_kw", "success_kw", "failure_kw")
 LATER_FLAGS = ("filter_subject", "filter_body", "filter_http_body", "filter_default_fail")
@@ -114,15 +112,9 @@ def chosen(given: str, available: Sequence[ChannelRow]) -> list[UUID]:
     return list(found)
 
 
-def slug_of(name: str) -> str:
-    """The slug that v1 and v2 derive from a name, as Healthchecks (Django's slugify) does."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain)).strip("-_")[:LONGEST_SLUG]
-
-
 def _names(fields: Fields) -> dict[str, Any]:
     slug = fields.line("slug", LONGEST_SLUG)
-    if slug is not None and not SLUG.fullmatch(slug):
+    if slug is not None and slug and not SLUG.fullmatch(slug):
         raise wrong("slug", "does not match pattern")
     said = {
         "name": fields.line("name", LONGEST_NAME),

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.slug import slug_of
 from app.manage import actions
 from app.manage.actions import Wanted
-from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check, slug_of
+from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check
 from app.manage.api.check_shape import View, shape
 from app.manage.api.described import ON_CONFLICT, Check, CheckBody, Checks, body
 from app.manage.api.wire import CheckId, CheckKey, Version, id_of

@@ -6,11 +6,12 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.store.tables.columns import Base
+from app.store.tables.columns import Base, Json
 
 
 class CheckInRow(Base):
-    """A signal heard. `n` is gap-free per monitor. Partitioned by day of `received_at`."""
+    """A signal heard. `n` is gap-free per monitor. `reported_at`: when the client says it happened, where it said so.
+    Partitioned by day of `received_at`."""
 
     __tablename__ = "check_ins"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -27,6 +28,7 @@ class CheckInRow(Base):
     user_agent: Mapped[str]
     body: Mapped[bytes | None]
     body_truncated: Mapped[bool] = mapped_column(server_default="false")
+    reported_at: Mapped[datetime | None]
     __table_args__ = ({"postgresql_partition_by": "RANGE (received_at)"},)
 
 
@@ -48,6 +50,7 @@ class KeptCheckInRow(Base):
     user_agent: Mapped[str]
     body: Mapped[bytes | None]
     body_truncated: Mapped[bool]
+    reported_at: Mapped[datetime | None]
     __table_args__ = (
         ForeignKeyConstraint(["project_id", "monitor_id"], ["monitors.project_id", "monitors.id"], ondelete="CASCADE"),
     )
@@ -82,5 +85,6 @@ class IdempotencyRow(Base):
     signal: Mapped[str] = mapped_column(primary_key=True)
     n: Mapped[int] = mapped_column(BigInteger)
     answer: Mapped[int]
+    receipt: Mapped[Json | None]
     at: Mapped[datetime]
     __table_args__ = (Index("idempotency_at", "at"),)

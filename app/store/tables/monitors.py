@@ -23,6 +23,10 @@ class MonitorRow(Base):
     tags: Mapped[str] = mapped_column(server_default="")
     description: Mapped[str] = mapped_column(server_default="")
     methods: Mapped[str] = mapped_column(server_default="")
+    filters: Mapped[Json] = mapped_column(server_default="{}")
+    badge_key: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    source: Mapped[str] = mapped_column(server_default="")
+    retired_at: Mapped[datetime | None]
     # the rule; spans in whole seconds
     kind: Mapped[str]
     period: Mapped[int | None]
@@ -69,6 +73,8 @@ class MonitorRow(Base):
         CheckConstraint("deadline IS NULL OR (wake_at IS NOT NULL AND wake_at <= deadline)", name="monitors_are_woken"),
         Index("monitors_slug", "project_id", "slug", unique=True, postgresql_where=text("slug <> ''")),
         Index("monitors_unique_key", "project_id", "unique_key", unique=True),
+        Index("monitors_badge_key", "badge_key", unique=True),
+        Index("monitors_source", "project_id", "source", postgresql_where=text("source <> ''")),
         Index("monitors_wake_at", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "75"}},
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables.columns import Base
@@ -18,10 +18,14 @@ class ProjectRow(Base):
     owner_email: Mapped[str | None]
     ping_key: Mapped[str | None]
     created_at: Mapped[datetime]
+    badge_key: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    monitor_limit: Mapped[int | None]
+    __table_args__ = (Index("projects_badge_key", "badge_key", unique=True),)
 
 
 class ApiKeyRow(Base):
-    """A key of the management API, as its hash."""
+    """A key, as its hash: ours with its scope (rw, ro, ping), or with a `service` that service's own key, by which its ping URLs
+    and its sync find the project."""
 
     __tablename__ = "api_keys"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -29,13 +33,16 @@ class ApiKeyRow(Base):
     scope: Mapped[str]
     hash: Mapped[bytes] = mapped_column(unique=True)
     hint: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")
+    service: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     __table_args__ = (ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),)
 
 
 class AddressRow(Base):
-    """(kind, key) -> project and monitor. Kinds: `ping` (a monitor's ping id), `ping_key` (a project's key)."""
+    """(kind, key) -> project and monitor. Kinds: `ping` (a monitor's ping id), `ping_key` (a project's key), and the services of
+    `domain/alias.py`: a token of theirs, or `<project>:<key>` where their keys are told apart by project."""
 
     __tablename__ = "addresses"
     kind: Mapped[str] = mapped_column(primary_key=True)

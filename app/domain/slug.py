@@ -1,0 +1,13 @@
+"""Slugs: what may stand for a monitor in a URL beside its project's ping key."""
+
+import re
+import unicodedata
+
+LONGEST = 100
+SLUG = re.compile(rf"[a-z0-9_-]{{1,{LONGEST}}}")
+
+
+def slug_of(name: str) -> str:
+    """A slug derived from a name, as Healthchecks (Django's slugify) does; empty where nothing of it can stand in one."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain)).strip("-_")[:LONGEST]
