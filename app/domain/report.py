@@ -15,20 +15,24 @@ def on_report(monitor: Monitor, report: CheckIn, received: datetime, horizon: Ho
     """Judge a check-in of the past, `report.at`, which is not after `received`.
 
     A success from before the deadline whose silence turned the monitor down withdraws that: the monitor is up as of `received`,
-    with reason `withdrawn`. Where by the report's own time the next deadline has passed as well it changes nothing but history:
-    a deadline never moves beyond the rule applied to that time.
+    with reason `withdrawn`. Where by a report's own time the next deadline has passed as well, one that is down stays down: a
+    deadline never moves beyond the rule applied to that time, and nobody is told of a return that is over already.
     """
     turn = Turn(monitor, horizon)
     turn.settle_silence()
-    if _shows_no_silence(turn.m, report):
-        if turn.m.missing is not None:
-            missing, turn.m.missing = turn.m.missing, None
-            turn.record(RunRecord(missing.key, missing.at, Outcome.UNKNOWN, slot=missing.slot))
+    m = turn.m
+    was_down = m.status is Status.DOWN
+    before_the_fall = m.down_since is not None and report.signal is Signal.SUCCESS and report.at <= m.down_since
+    if before_the_fall and not _shows_no_silence(m, report):
+        return _for_history(monitor, report, received, horizon)
+    if before_the_fall:
+        if m.missing is not None:
+            turn.record(RunRecord(m.missing.key, m.missing.at, Outcome.UNKNOWN, slot=m.missing.slot))
+            m.missing = None
         turn.turn(Status.UP, received, Reason.WITHDRAWN)
-    heard = on_check_in(turn.m, report, horizon)
-    deadline = heard.monitor.deadline()
-    was_down, is_up = monitor.status is Status.DOWN, heard.monitor.status is Status.UP
-    if was_down and is_up and deadline is not None and deadline < horizon.at:
+    heard = on_check_in(m, report, horizon)
+    deadline, up = heard.monitor.deadline(), heard.monitor.status is Status.UP
+    if was_down and up and deadline is not None and deadline < horizon.at:
         return _for_history(monitor, report, received, horizon)
     transitions, records = (*turn.transitions, *heard.transitions), (*turn.records.values(), *heard.records)
     return replace(heard, transitions=transitions, records=records)
@@ -36,11 +40,9 @@ def on_report(monitor: Monitor, report: CheckIn, received: datetime, horizon: Ho
 
 def _shows_no_silence(m: Monitor, report: CheckIn) -> bool:
     """Whether the monitor is down by a silence that this success disproves, and by nothing else."""
-    if m.status is not Status.DOWN or m.down_since is None or report.signal is not Signal.SUCCESS or report.ignored:
+    if m.down_since is None or (m.last_applied_at is not None and not report.at > m.last_applied_at < m.down_since):
         return False
-    spoken = m.last_applied_at is not None and (report.at < m.last_applied_at or m.last_applied_at >= m.down_since)
-    others = any(r.outcome is Outcome.OVERRUN and r.run_id != report.run_id for r in m.runs)
-    return report.at <= m.down_since and not spoken and not others
+    return not any(r.outcome is Outcome.OVERRUN and r.run_id != report.run_id for r in m.runs)
 
 
 def _for_history(monitor: Monitor, report: CheckIn, received: datetime, horizon: Horizon) -> Decision:

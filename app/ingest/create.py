@@ -31,7 +31,12 @@ async def create_missing(sessions: Sessions, batch: Sequence[Ping]) -> set[int]:
         return set()
     async with sessions() as session:
         places = await addresses.resolve(session, list(asking))
-        missing = sorted((project, address) for address, (project, monitor) in places.items() if monitor is None)
+        keys = await addresses.projects_of(session, [key for i in asking.values() if (key := batch[i].key) is not None])
+        missing = sorted(
+            (project, address)
+            for address, (project, monitor) in places.items()
+            if monitor is None and batch[asking[address]].may_say_when(project, keys)
+        )
         made = {asking[address] for project, address in missing if await _create(session, project, address)}
         await session.commit()
     return made

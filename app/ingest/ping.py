@@ -1,9 +1,11 @@
 """A ping as it came over the wire, before anything is known of its monitor: what its path and query say."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from app.domain.state import Signal
 from app.ingest import answers
@@ -78,6 +80,10 @@ class Ping:
         if not self.at_valid:
             return answers.BAD_AT
         return answers.KEY_MISSING if self.at is not None and self.key is None else None
+
+    def may_say_when(self, project: UUID, keys: Mapping[bytes, UUID]) -> bool:
+        """Whether it comes with a key of this project, where it says `at`; `keys`: which keys open which project."""
+        return self.at is None or keys.get(self.key or b"") == project
 
 
 def read_path(path: str, opener: Address | None) -> Target | Answer:

@@ -112,11 +112,11 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
     ping = heard.ping
     project, monitor = recording.places.get(ping.target.address, (None, None))
     row = recording.rows.get(monitor) if monitor is not None else None
-    if row is None and not (ping.create and project is not None):
+    if project is None or (row is None and not ping.create):
         return answers.NOT_FOUND
     if ping.problem is not None:
         return ping.problem
-    if ping.at is not None and recording.keys.get(ping.key or b"") != project:
+    if not ping.may_say_when(project, recording.keys):
         return answers.KEY_WRONG
     if row is None:
         return answers.NOT_FOUND if monitor is None else answers.BUSY  # no room; or deleted between its making and now
