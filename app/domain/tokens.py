@@ -11,12 +11,12 @@ from uuid import UUID
 ALPHABET = string.digits + string.ascii_letters
 RANDOM_LENGTH = 30
 CHECKSUM_LENGTH = 6
-Scope = Literal["rw", "ro"]
-API_KEY = re.compile(rf"mb_(rw|ro)_([0-9A-Za-z]{{{RANDOM_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})")
+Scope = Literal["rw", "ro", "ping"]
+API_KEY = re.compile(rf"mb_(rw|ro|ping)_([0-9A-Za-z]{{{RANDOM_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})")
 
 
 def new_api_key(scope: Scope) -> str:
-    """`mb_rw_…` or `mb_ro_…`: 30 random characters (178 bits) and a checksum. Shown once; only its hash is kept."""
+    """`mb_rw_…`, `mb_ro_…` or `mb_ping_…`: 30 random characters (178 bits) and a checksum. Shown once; only its hash is kept."""
     random = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
     return f"mb_{scope}_{random}{_checksum(random)}"
 

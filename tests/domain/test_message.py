@@ -127,6 +127,24 @@ def test_a_ping_url_never_gets_into_a_message() -> None:
         assert "0123456789ab" not in message.output
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://beat.example/p/0123456789abcdef0123/secret-job?state=run",
+        "https://beat.example/api/push/secretToken?status=up",
+        "https://beat.example/api/v1/heartbeat/secretToken/fail",
+        "https://beat.example/api/12/cron/a-slug/secret0123456789/",
+        "X-Api-Key: mb_rw_secret" + "0" * 30,
+    ],
+)
+def test_what_other_services_put_in_urls_and_keys_of_ours_stay_out_too(secret: str) -> None:
+    """The secret part goes, the rest of the output stays readable."""
+    message = compose(told(output=f"$ curl {secret}\nfailed", explain=secret), base_url=BASE)
+    assert "secret" not in message.output + message.sentence
+    assert message.output.startswith("$ curl ")
+    assert message.output.endswith("\nfailed")
+
+
 def test_the_end_of_a_long_output_is_kept_with_its_lines() -> None:
     """The error stands at the end."""
     output = compose(told(output="a\r\n" * 9_000 + "Traceback:\n\tboom\x00\x1b[31m\u2028\u202e!\n"), base_url=BASE).output
