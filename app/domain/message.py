@@ -18,8 +18,9 @@ OUTPUT_LIMIT = 1_000
 
 MOMENTS = ("at", "last_success", "down_since")
 JOINERS = "\u200c\u200d"  # invisible, but letters of Persian and the seams of emoji
-PING_URL = re.compile(
-    r"(/ping/|/p/(?=\w{16,}/)|/api/push/|/api/v1/heartbeat/|/cron/[\w-]+/)[^\s\"'<>]+|(mb_[a-z]{2,4}_)[0-9A-Za-z]{20,}",
+SECRET = re.compile(
+    r"(/ping/|/p/(?=\w{16,}/)|/api/push/|/api/v1/heartbeat/|/cron/[\w-]+/)[^\s\"'<>]+"  # ping URLs, other services' too
+    r"|(mb_[a-z]{2,4}_)[0-9A-Za-z]{20,}",  # keys
     re.IGNORECASE,
 )
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -159,7 +160,7 @@ def clean(text: str, limit: int) -> str:
     """One line of at most `limit` characters that cannot disturb what stands around it: line breaks and control
     characters become spaces; direction marks, other invisible characters and lone surrogates go."""
     line = "".join(_seen(c) for c in text[: limit * 4])
-    line = PING_URL.sub(r"\1\2…", " ".join(line.split()))
+    line = SECRET.sub(r"\1\2…", " ".join(line.split()))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -250,5 +251,5 @@ def _output(text: str) -> str:
     """The end of the output, where the error stands, as text with its line breaks and tabs."""
     text = text.strip().replace("\r\n", "\n")
     margin = text[-2 * OUTPUT_LIMIT :]  # a ping URL cut in two by the limit is still seen whole
-    kept = PING_URL.sub(r"\1\2…", "".join(c if c in "\n\t" else _seen(c) for c in margin))
+    kept = SECRET.sub(r"\1\2…", "".join(c if c in "\n\t" else _seen(c) for c in margin))
     return kept if len(kept) <= OUTPUT_LIMIT else "…" + kept[1 - OUTPUT_LIMIT :]
