@@ -1,4 +1,4 @@
-"""The command `missedbeat-server`: serve, web, worker, migrate, project create, demo."""
+"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project create, demo."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def serve(
     data: Data = None,
     workers: Annotated[int | None, typer.Option(help="Web processes.")] = None,
 ) -> None:
-    """Run everything: web, worker, and a private PostgreSQL unless DATABASE_URL is set."""
+    """Run everything: web, worker, smtpd where it has a domain, and a private PostgreSQL unless DATABASE_URL is set."""
     from app.serve import Serve
 
     settings = load(host=host, port=port, data=data, workers=workers)
@@ -82,6 +82,25 @@ def worker(dsn_on_stdin: OnStdin = False) -> None:
 
 
 @cli.command()
+def smtpd(
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket handed down by serve.")] = None,
+    dsn_on_stdin: OnStdin = False,
+) -> None:
+    """Run one mail door: pings by e-mail. Needs DATABASE_URL and MISSEDBEAT_PING_EMAIL_DOMAIN."""
+    from app.serve import listen_for_mail
+    from app.smtpd import run_smtpd
+
+    settings = load(smtpd_host=host, smtpd_port=port)
+    if not settings.ping_email_domain:
+        raise BadSettings("MISSEDBEAT_PING_EMAIL_DOMAIN: must be set for this command, such as ping.example.com")
+    settings = _deployed(settings, dsn_on_stdin, keeps_secrets=False)
+    listener = socket.socket(fileno=fd) if fd is not None else listen_for_mail(settings)
+    asyncio.run(run_smtpd(settings, settings.database_url, listener))
+
+
+@cli.command()
 def migrate(data: Data = None) -> None:
     """Bring the database up to date. Safe to repeat, and to run beside a running service."""
     from app.store.migrate import migrate as run
@@ -94,6 +113,7 @@ def migrate(data: Data = None) -> None:
 def project_create(
     name: str,
     email: Annotated[str | None, typer.Option(help="The owner's address, told when all else fails.")] = None,
+    monitor_limit: Annotated[int | None, typer.Option(min=1, help="How many checks it may have; none: no limit.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     data: Data = None,
 ) -> None:
@@ -103,7 +123,7 @@ def project_create(
     settings = load(data=data)
     with _database(settings) as dsn:
         run(dsn)
-        made = asyncio.run(_create_project(dsn, name, email))
+        made = asyncio.run(_create_project(dsn, name, email, monitor_limit))
     base_url = _base_url(settings)
     if as_json:
         typer.echo(json.dumps(_as_json(made, base_url)))
@@ -130,13 +150,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def _deployed(settings: Settings, dsn_on_stdin: bool) -> Settings:
+def _deployed(settings: Settings, dsn_on_stdin: bool, keeps_secrets: bool = True) -> Settings:
     """Settings for one process of a deployment, which must name its database and key."""
     if dsn_on_stdin:
         settings.database_url = sys.stdin.readline().strip()
     if not settings.database_url:
         raise BadSettings("DATABASE_URL: must be set for this command; `serve` runs a private PostgreSQL without it")
-    if not settings.secret_key:
+    if keeps_secrets and not settings.secret_key:
         raise BadSettings("MISSEDBEAT_SECRET_KEY: must be set for this command; make one with: openssl rand -hex 32")
     if not dsn_on_stdin:
         _check_schema(settings.database_url)
@@ -168,7 +188,7 @@ def _database(settings: Settings) -> Iterator[str]:
         yield dsn
 
 
-async def _create_project(dsn: str, name: str, email: str | None) -> "NewProject":
+async def _create_project(dsn: str, name: str, email: str | None, monitor_limit: int | None = None) -> "NewProject":
     from app.notify.senders import check_settings
     from app.store import accounts, blackouts
     from app.store.engine import make_engine, make_sessions
@@ -180,7 +200,7 @@ async def _create_project(dsn: str, name: str, email: str | None) -> "NewProject
     engine = make_engine(dsn, "cli", 1)
     try:
         async with make_sessions(engine)() as session:
-            made = await accounts.create_project(session, name, email, await blackouts.now(session))
+            made = await accounts.create_project(session, name, email, await blackouts.now(session), monitor_limit)
             await session.commit()
     finally:
         await engine.dispose()

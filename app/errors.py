@@ -21,6 +21,22 @@ class Invalid(MissedbeatError):
         self.detail = detail
 
 
+class TooLarge(MissedbeatError):
+    """More was sent than is read."""
+
+
+class OverLimit(MissedbeatError):
+    """The project has as much of this as its plan allows."""
+
+
+class TooMany(MissedbeatError):
+    """More calls than are allowed: good again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class TooSlow(MissedbeatError):
     """What was announced did not arrive in time."""
 

@@ -33,8 +33,8 @@ def set_up_logs() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "alembic", "mail.log"):
+    for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # A round that takes longer than its second skips the next, and garbage on the wire is nobody's news.
-    for chatty in ("apscheduler", "uvicorn.error"):
+    # A round that takes longer than its second skips the next, and garbage on the wire, be it mail, is nobody's news.
+    for chatty in ("apscheduler", "uvicorn.error", "mail.log"):
         logging.getLogger(chatty).setLevel(logging.ERROR)

@@ -10,12 +10,18 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.api_limit import ApiLimit
 from app.health import health_routes
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
 from app.ingest.routes import PingRoutes
 from app.ingest.tick import Ticker
+from app.ingest.translate import Translator
 from app.manage.api import api_routes
+from app.manage.badge_routes import routes as badge_routes
+from app.manage.project_metrics import routes as metrics_routes
+from app.manage.sync import routes as sync_routes
+from app.manage.upsert import Upserts
 from app.notify.senders import check_settings
 from app.settings import Settings
 from app.store.engine import make_engine, make_sessions
@@ -43,7 +49,6 @@ class Web:
         self.ticker = Ticker(ingest, self.inbox)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
-        self._pings = PingRoutes(self.inbox, Reader(settings.ping_body_limit, settings.trusted_proxies))
         self.app = FastAPI(
             title="Missedbeat", version="3", lifespan=self._lifespan, openapi_url=None, docs_url=None, redoc_url=None,
             redirect_slashes=False, strict_content_type=False,
@@ -51,10 +56,19 @@ class Web:
         self.app.state.shared = Shared(
             sessions=pages, margin=margin, vault=Vault(settings.secret_key), base_url=settings.address,
             min_period=settings.min_period, log_limit=settings.log_limit, check_channel=check_settings,
+            api_limit=ApiLimit(settings.api_limit) if settings.api_limit else None,
+            ping_email_domain=settings.ping_email_domain,
         )  # fmt: skip
+        reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
+        self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared))
+        self._pings = PingRoutes(self.inbox, reader, self._translator)
         answer_errors(self.app)
         self.app.include_router(health_routes(self.accepting, settings.metrics_token))
+        self.app.include_router(badge_routes)
+        self.app.include_router(metrics_routes)
+        self.app.include_router(sync_routes)
         self.app.include_router(api_routes(self.app, docs=settings.docs))
+        self.app.router.default = self._translator.or_snitch(self.app.router.default)
         self._outside = Outside(self.app)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -62,10 +76,15 @@ class Web:
         if scope["type"] == "http":
             path = scope["path"]
             if self._prefix and path.startswith(self._prefix + "/"):
-                path = path[len(self._prefix) :]
-                scope = {**scope, "path": path, "raw_path": path.encode()}
+                path, raw = path[len(self._prefix) :], scope["raw_path"]
+                raw = raw[len(self._prefix) :] if raw.startswith(self._prefix.encode()) else path.encode(errors="replace")
+                scope = {**scope, "path": path, "raw_path": raw}
             if path.startswith("/ping/"):
                 await self._pings(scope, receive, send)
+                return
+            call = self._translator.below(scope) if path.startswith(("/p/", "/api/")) else None
+            if call is not None:
+                await self._translator(call, receive, send)
                 return
         await self._outside(scope, receive, send)
 

@@ -1,5 +1,5 @@
 """`serve`: the whole service in one command. The parent owns the listening socket, the private PostgreSQL and the children
-(web processes and a worker), starts what dies again, and stops all of it in order."""
+(web processes, a worker, a mail door where it has a domain), starts what dies again, and stops all of it in order."""
 
 import contextlib
 import ctypes
@@ -67,20 +67,23 @@ class Serve:
     def run(self) -> None:
         """Start everything, keep it running, and return once SIGTERM or SIGINT has stopped all of it."""
         listener = listen(self.settings)
+        mail = listen_for_mail(self.settings) if self.settings.ping_email_domain else None
         settings = self.settings = served_at(self.settings, listener)
         own_folder(settings.data)
         settings.secret_key = settings.secret_key or own_secret_key(settings.data)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
-            self._describe_children(listener)
+            self._describe_children(listener, mail)
             self._look_after_children()
             self._open_database()
             (settings.data / "base_url").write_text(settings.address)
             self._keep_running(listener)
         finally:
             self._stop_children()
-            listener.close()
+            for door in (listener, mail):
+                if door is not None:
+                    door.close()
             shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)
             if self.server is not None:
                 self.server.stop()
@@ -98,13 +101,15 @@ class Serve:
         self.dsn = self.server.dsn if self.server is not None else self.settings.database_url
         migrate(self.dsn)
 
-    def _describe_children(self, listener: socket.socket) -> None:
+    def _describe_children(self, listener: socket.socket, mail: socket.socket | None) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="counters-", dir=self.settings.data)
         os.environ["MISSEDBEAT_SECRET_KEY"] = self.settings.secret_key
         os.environ["MISSEDBEAT_BASE_URL"] = self.settings.address
         fd = listener.fileno()
         self.children = [Child(f"web {n + 1}", ["web", "--fd", str(fd)], (fd,)) for n in range(self.settings.workers)]
         self.children.append(Child("worker", ["worker"]))
+        if mail is not None:
+            self.children.append(Child("smtpd", ["smtpd", "--fd", str(mail.fileno())], (mail.fileno(),)))
 
     def _keep_running(self, listener: socket.socket) -> None:
         announced, give_up_at = False, monotonic() + READY_LIMIT
@@ -167,16 +172,25 @@ class Serve:
 
 def listen(settings: Settings) -> socket.socket:
     """The listening socket, which outlives every web process. Raises BadSettings when the address cannot be had."""
+    return open_socket(settings.host, settings.port, "--port")
+
+
+def listen_for_mail(settings: Settings) -> socket.socket:
+    """The same for mail: while its process is started again, senders wait. Raises BadSettings."""
+    return open_socket(settings.smtpd_host, settings.smtpd_port, "MISSEDBEAT_SMTPD_PORT")
+
+
+def open_socket(host: str, port: int, chosen_by: str) -> socket.socket:
+    """A socket that listens there. Raises BadSettings."""
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(found[0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(found[4])
         listener.listen(2048)
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
         raise BadSettings(
-            f"cannot listen on {where} ({error.strerror}): stop what uses it, or choose another with --port"
+            f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or choose another with {chosen_by}"
         ) from None
     return listener
 

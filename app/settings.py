@@ -1,6 +1,7 @@
 """Settings, read once at a door and passed in: MISSEDBEAT_* and DATABASE_URL, from the environment or a file `.env`."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from app.errors import BadSettings
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode]
 
+DOMAIN = re.compile(r"(?=.{1,190}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*")
 TLS_WORDS = {
     **dict.fromkeys(("", "auto"), "auto"),
     **dict.fromkeys(("none", "no", "off", "false", "0", "plain"), "none"),
@@ -56,12 +58,32 @@ class Settings(BaseSettings):
     smtp_password: str = ""
     smtp_tls: Literal["auto", "none", "starttls", "tls"] = "auto"
     smtp_from: str = "Missedbeat <missedbeat@localhost>"
+    ping_email_domain: str = ""
+    smtpd_host: str = "127.0.0.1"
+    smtpd_port: int = Field(default=2525, ge=0, le=65535)
+    smtpd_tls_cert: str = ""
+    smtpd_tls_key: str = ""
 
     @field_validator("trusted_proxies", "allow_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("ping_email_domain")
+    @classmethod
+    def _domain(cls, value: str) -> str:
+        name = value.strip().lower().rstrip(".")
+        if name and not DOMAIN.fullmatch(name):
+            raise ValueError("must be the domain behind the @, such as ping.example.com")
+        return name
+
+    @field_validator("smtpd_tls_cert", "smtpd_tls_key")
+    @classmethod
+    def _file(cls, value: str) -> str:
+        if value and not Path(value).is_file():
+            raise ValueError("must be a file in PEM form that can be read")
         return value
 
     @field_validator("data")

@@ -14,13 +14,25 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.errors import Conflict, Invalid, MissedbeatError, NotAllowed, NotFound, TooSlow, Unavailable
+from app.api_limit import ApiLimit
+from app.errors import (
+    Conflict,
+    Invalid,
+    MissedbeatError,
+    NotAllowed,
+    NotFound,
+    OverLimit,
+    TooLarge,
+    TooMany,
+    TooSlow,
+    Unavailable,
+)
 from app.store import accounts, blackouts
 from app.store.engine import Sessions
 from app.store.vault import Vault
@@ -34,7 +46,10 @@ STATUS: dict[type[MissedbeatError], int] = {
     Conflict: 409,
     Invalid: 400,
     NotAllowed: 401,
+    OverLimit: 403,
     TooSlow: 408,
+    TooLarge: 413,
+    TooMany: 429,
     Unavailable: 503,
 }
 CheckSettings = Callable[[str, dict[str, Any]], tuple[dict[str, Any], dict[str, str]]]
@@ -51,6 +66,8 @@ class Shared:
     min_period: int
     log_limit: int
     check_channel: CheckSettings
+    api_limit: ApiLimit | None = None  # None: keys may call as often as they like
+    ping_email_domain: str = ""  # empty: no pings by mail
 
 
 def shared(request: Request) -> Shared:
@@ -82,14 +99,14 @@ async def _now(session: Session) -> datetime:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object, whatever its Content-Type; an empty one is {}. Raises Invalid and TooSlow."""
+    """The body as a JSON object, whatever its Content-Type; an empty one is {}. Raises Invalid, TooLarge and TooSlow."""
     body = bytearray()
     try:
         async with asyncio.timeout(READ_LIMIT):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MOST_JSON:
-                    raise Invalid("the body is larger than 1 MB")
+                    raise TooLarge("the body is larger than 1 MB")
     except TimeoutError:
         raise TooSlow("the body did not arrive in time") from None
     try:
@@ -119,8 +136,12 @@ def _key_of(request: Request, given: dict[str, Any]) -> str:
 
 
 async def caller_of(request: Request, session: Session, given: Given) -> accounts.Caller:
-    """Who asks. Raises NotAllowed."""
-    return await accounts.caller(session, _key_of(request, given))
+    """Who asks. Raises NotAllowed, and TooMany where calls are counted."""
+    caller = await accounts.caller(session, _key_of(request, given))
+    limit = shared(request).api_limit
+    if limit is not None:
+        await limit.count(caller.key)
+    return caller
 
 
 def writer_of(caller: Annotated[accounts.Caller, Depends(caller_of)]) -> accounts.Caller:
@@ -142,7 +163,7 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(DataError, _bad_data)
     app.add_exception_handler(IntegrityError, _raced)
-    for away in (OperationalError, InterfaceError, PoolTimeout, TimeoutError):
+    for away in (OperationalError, InterfaceError, InternalError, PoolTimeout, TimeoutError):
         app.add_exception_handler(away, _away)
     app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(Exception, _bug)
@@ -150,7 +171,7 @@ def answer_errors(app: FastAPI) -> None:
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
     status = next(number for kind, number in STATUS.items() if isinstance(error, kind))
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, (Unavailable, TooMany)) else None
     more = {"detail": error.detail} if isinstance(error, Invalid) and error.detail else {}
     return JSONResponse({"error": str(error), **more}, status, headers)
 
@@ -203,9 +224,11 @@ CORS = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, DELETE"),
     (b"access-control-allow-headers", b"X-Api-Key, Authorization, Content-Type"),
+    (b"access-control-max-age", b"600"),
 ]
 
 
+OPEN = ("/api/v", "/badge/", "/b/")  # what pages of other sites may ask for
 API = re.compile(r"/api/v([123])(/.*?)/?", re.DOTALL)
 
 
@@ -219,8 +242,8 @@ def _one_form(scope: Any) -> Any:
 
 
 class Outside:
-    """The outer wall of every answer but a ping's: strict headers, and CORS on the API, all of whose paths answer with and
-    without a last slash and in three versions."""
+    """The outer wall of every answer but a ping's: strict headers, and CORS on badges and on the API, all of whose paths answer
+    with and without a last slash and in three versions."""
 
     def __init__(self, app: Asgi) -> None:
         self._app = app
@@ -230,16 +253,16 @@ class Outside:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        api = scope["path"].startswith("/api/v")
+        is_open = scope["path"].startswith(OPEN)
 
         async def dressed(message: Any) -> None:
             if message["type"] == "http.response.start":
                 there = {name for name, _ in message["headers"]}
-                extra = [*HEADERS, STRICT, *(CORS if api else [])]
+                extra = [*HEADERS, STRICT, *(CORS if is_open else [])]
                 message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in there)]
             await send(message)
 
-        if api and scope["method"] == "OPTIONS":
+        if is_open and scope["method"] == "OPTIONS":
             await _answer(dressed, 204, b"")
             return
         await self._app(_one_form(scope), receive, dressed)

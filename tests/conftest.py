@@ -29,3 +29,10 @@ async def world(dsn: str, anyio_backend: str) -> AsyncIterator[World]:
     """The service in this process, on an empty database, with one project and a clock to put ahead."""
     async with living(dsn) as world:
         yield world
+
+
+@pytest.fixture
+async def calm(dsn: str, anyio_backend: str) -> AsyncIterator[World]:
+    """The same, for crowds whose every ping is to be answered 2xx however busy the machine is: a guard that no load reaches."""
+    async with living(dsn, guard_seconds=30) as world:
+        yield world

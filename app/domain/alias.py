@@ -8,11 +8,13 @@ from app.errors import Invalid
 
 LONGEST = 200
 TOKEN = re.compile(r"[A-Za-z0-9_-]{4,200}")
+PING_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Service(StrEnum):
     """Whose ping URLs are understood."""
 
+    HEALTHCHECKS = "healthchecks"
     CRONRADAR = "cronradar"
     CRONITOR = "cronitor"
     SENTRY = "sentry"
@@ -31,7 +33,11 @@ def check_alias(service: str, token: str) -> tuple[Service, str]:
     if service not in set(Service):
         raise Invalid(f"service: say one of {', '.join(Service)}")
     known = Service(service)
-    if known in KEYED:
+    if known is Service.HEALTHCHECKS:
+        token = token.lower()
+        if not PING_ID.fullmatch(token):
+            raise Invalid("token: a check of healthchecks has a UUID, with its dashes")
+    elif known in KEYED:
         if not (0 < len(token) <= LONGEST) or not token.isprintable() or "/" in token:
             raise Invalid(f"token: a key of {known} has 1 to {LONGEST} characters, none of them a slash")
     elif not TOKEN.fullmatch(token):

@@ -89,7 +89,7 @@ def on_resume(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
     turn.settle_silence()
     m = turn.m
     if m.status is not Status.PAUSED:
-        raise Conflict("monitor is not paused")
+        raise Conflict("check is not paused")
     close_all(turn, now)
     m.last_end_at = m.last_start_at = m.last_duration = m.floor = m.satisfied = None
     _nothing_before(m, now)

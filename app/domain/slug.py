@@ -2,9 +2,19 @@
 
 import re
 import unicodedata
+from collections.abc import Container
 
 LONGEST = 100
 SLUG = re.compile(rf"[a-z0-9_-]{{1,{LONGEST}}}")
+
+
+def free(wanted: str, taken: Container[str]) -> str:
+    """`wanted`, or where it is taken `wanted-2`, `wanted-3` and so on; none stays none."""
+    slug, n = wanted, 1
+    while slug and slug in taken:
+        n += 1
+        slug = f"{wanted[:90]}-{n}"
+    return slug
 
 
 def slug_of(name: str) -> str:

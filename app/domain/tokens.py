@@ -1,5 +1,6 @@
 """Keys and ids nobody can guess: how they are made, told apart, checked and hashed."""
 
+import base64
 import hashlib
 import re
 import secrets
@@ -30,6 +31,17 @@ def looks_like_api_key(text: str) -> bool:
 def hashed(key: str) -> bytes:
     """SHA-256: enough for a key of full entropy, and quick to look up."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def basic_user(authorization: str) -> str:
+    """The user that an Authorization header names by Basic, where many services put a key; empty where it names none."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""
 
 
 def new_ping_key() -> str:

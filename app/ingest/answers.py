@@ -17,9 +17,12 @@ class Answer:
 
 OK = Answer(200, "OK", "ok")
 IGNORED = Answer(200, "OK", "ignored")
+NOTHING = Answer(200, "OK", "nothing")  # it held no check-in
 REPEATED = Answer(200, "OK", "repeated")
 CREATED = Answer(201, "Created", "created")
 NOT_FOUND = Answer(404, "not found", "not_found")
+NO_MONITOR = Answer(404, "not found", "no_monitor")  # the project is known, and has none of that name
+FULL = Answer(404, "not found", "full")  # nor may it make one more
 BAD_URL = Answer(400, "invalid url format", "bad_request")
 BAD_RUN_ID = Answer(400, "invalid uuid format", "bad_request")
 BAD_KEY = Answer(400, "Idempotency-Key is longer than 200 characters", "bad_request")

@@ -41,7 +41,7 @@ class Mail:
 
 @dataclass(slots=True)
 class Ping:
-    """A ping, read whole. `heard_at` is this process's monotonic clock when the last byte that we keep was read.
+    """A ping, read whole. `heard_at` is this process's monotonic clock when the last byte of its request was read.
 
     `create`: make the monitor where its name is free. `at`: the client's own time of what it reports, `sent_at` the same clock
     when it reported. `key`: the API key in the headers, as its hash. `ignored`: why it is no sign of life, whatever it says.

@@ -5,11 +5,13 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from app.clock import monotonic
 from app.domain import tokens
+from app.domain.state import Signal
 from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.bystanders import previews, resolves
@@ -27,10 +29,11 @@ READ_LIMIT = 30.0  # seconds for a body to arrive
 USER_AGENT_KEPT = 200
 IDEMPOTENCY_KEY_LIMIT = 200
 PING_KEY = re.compile(r"[A-Za-z0-9_-]{20,100}")
+NOWHERE = Target(Address("", ""), Signal.LOG)  # of a request whose words nobody has read yet
 WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d+|\[([0-9a-fA-F:.]+)\](?::\d+)?")
 READ = frozenset({
-    b"accept", b"authorization", b"content-length", b"date", b"idempotency-key", b"user-agent", b"x-api-key",
-    b"x-forwarded-for", b"x-forwarded-proto",
+    b"accept", b"authorization", b"content-encoding", b"content-length", b"content-type", b"date", b"idempotency-key",
+    b"user-agent", b"x-api-key", b"x-forwarded-for", b"x-forwarded-proto", b"x-sentry-auth",
 })  # fmt: skip
 
 
@@ -68,53 +71,57 @@ class Reader:
         self._trusted = tuple(trusted)
         self._reading = 0  # bytes of bodies kept before their ping is whole
 
-    async def read(self, scope: Scope, receive: Receive, target: Target, headers: Headers) -> Ping | Answer:
-        """The request as a ping for `target`, read to its end, or the answer where it is refused. Raises Gone."""
+    async def read(self, scope: Scope, receive: Receive, headers: Headers, keep: int | None = None) -> Ping | Answer:
+        """The request as a ping that leads nowhere yet, read to its end, or the answer where it is refused. `keep`: how many
+        bytes of the body are kept, instead of the limit. Raises Gone."""
         if len(headers.get(b"idempotency-key", b"")) > IDEMPOTENCY_KEY_LIMIT:
             return answers.BAD_KEY
-        ping = self._ping(scope, target, headers)
+        ping = self._ping(scope, headers)
         try:
             async with asyncio.timeout(READ_LIMIT):
-                refused = await self._read_body(ping, headers.get(b"content-length", b""), receive)
+                limit = self.body_limit if keep is None else keep
+                refused = await self._read_body(ping, limit, headers.get(b"content-length", b""), receive)
         except TimeoutError:
             return answers.TOO_SLOW
         if refused is not None:
             return refused
-        self._add_message(ping)
+        if previews(ping.method, ping.user_agent):
+            ping.ignored = "a look at the link is no sign of life"
         if resolves(ping.body):
             ping.ignored = "an alert that is over is no sign of life"
         return ping
 
-    def _ping(self, scope: Scope, target: Target, headers: Headers) -> Ping:
+    def said(self, request: Ping, target: Target, query: bytes, headers: Headers) -> Ping:
+        """The request with what its URL says in our words; the request itself stays as it was."""
+        ping = replace(request, target=target, warnings=[], receipt=wants_receipt(headers.get(b"accept", b"")))
+        read_query(ping, query)
+        if ping.at is not None:
+            _read_time(ping, headers)
+        ping.create = ping.create and not previews(ping.method, ping.user_agent)
+        self.add_message(ping)
+        return ping
+
+    def add_message(self, ping: Ping) -> None:
+        """What `message` says stands before the body, and both keep the limit."""
+        whole = ping.body
+        if ping.message:
+            whole = ping.message.encode(errors="replace") + (b"\n" + ping.body if ping.body else b"")
+        ping.truncated = ping.truncated or len(whole) > self.body_limit
+        ping.body = whole[: self.body_limit]
+
+    def _ping(self, scope: Scope, headers: Headers) -> Ping:
         peer = scope["client"][0] if scope.get("client") else ""
-        ping = Ping(target, heard_at=monotonic(), method=scope["method"], remote_addr=peer, scheme=scope["scheme"])
+        ping = Ping(NOWHERE, heard_at=monotonic(), method=scope["method"], remote_addr=peer, scheme=scope["scheme"])
         if self._trusts(peer):
             ping.remote_addr = self._forwarded_for(headers.get(b"x-forwarded-for", b""), peer)
             scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").lower()
             ping.scheme = scheme if scheme in ("http", "https") else ping.scheme
         ping.user_agent = printable(headers.get(b"user-agent", b""))[:USER_AGENT_KEPT]
         ping.idempotency_key = printable(headers.get(b"idempotency-key", b"")) or None
-        ping.receipt = wants_receipt(headers.get(b"accept", b""))
-        read_query(ping, scope["query_string"])
-        if ping.at is not None:
-            self._read_time(ping, headers)
-        if previews(ping.method, ping.user_agent):
-            ping.ignored, ping.create = "a look at the link is no sign of life", False
         return ping
 
-    def _read_time(self, ping: Ping, headers: Headers) -> None:
-        """Who says `at`, and what the same clock says now."""
-        key = key_of(headers)
-        ping.key = tokens.hashed(key) if key else None
-        try:
-            ping.sent_at = parsedate_to_datetime(headers[b"date"].decode("latin-1"))
-        except (KeyError, ValueError, TypeError):
-            return
-        if ping.sent_at.tzinfo is None:
-            ping.sent_at = None
-
-    async def _read_body(self, ping: Ping, length: bytes, receive: Receive) -> Answer | None:
-        """Read to the end, keep the first bytes, stamp the ping when the last of those came. An answer where it is refused."""
+    async def _read_body(self, ping: Ping, limit: int, length: bytes, receive: Receive) -> Answer | None:
+        """Read to the end, keep the first bytes, stamp the ping when the last of all came. An answer where it is refused."""
         if length.isdigit() and int(length[:12]) > MOST_READ:
             return answers.TOO_LARGE
         kept, read, more = bytearray(), 0, True
@@ -125,26 +132,19 @@ class Reader:
                     raise Gone
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 read += len(chunk)
+                ping.heard_at = monotonic()
                 if read > MOST_READ:
                     return answers.TOO_LARGE
-                if read == len(chunk) or len(kept) < self.body_limit:
-                    part = chunk[: self.body_limit - len(kept)]
+                if read == len(chunk) or len(kept) < limit:
+                    part = chunk[: limit - len(kept)]
                     kept += part
                     self._reading += len(part)
-                    ping.heard_at = monotonic()
                 if self._reading > MOST_READING:
                     return answers.BUSY
         finally:
             self._reading -= len(kept)
         ping.body, ping.truncated = bytes(kept), read > len(kept)
         return None
-
-    def _add_message(self, ping: Ping) -> None:
-        """What `message` says stands before the body."""
-        if ping.message:
-            whole = ping.message.encode(errors="replace") + (b"\n" + ping.body if ping.body else b"")
-            ping.truncated = ping.truncated or len(whole) > self.body_limit
-            ping.body = whole[: self.body_limit]
 
     def _trusts(self, address: str) -> bool:
         if not self._trusted:
@@ -167,6 +167,18 @@ class Reader:
                 return address
             peer = address
         return peer
+
+
+def _read_time(ping: Ping, headers: Headers) -> None:
+    """Who says `at`, and what the same clock says now."""
+    key = key_of(headers)
+    ping.key = tokens.hashed(key) if key else None
+    try:
+        ping.sent_at = parsedate_to_datetime(headers[b"date"].decode("latin-1"))
+    except (KeyError, ValueError, TypeError):
+        return
+    if ping.sent_at.tzinfo is None:
+        ping.sent_at = None
 
 
 def wants_receipt(accept: bytes) -> bool:

@@ -113,13 +113,13 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
     project, monitor = recording.places.get(ping.target.address, (None, None))
     row = recording.rows.get(monitor) if monitor is not None else None
     if project is None or (row is None and not ping.create):
-        return answers.NOT_FOUND
+        return answers.NOT_FOUND if project is None else answers.NO_MONITOR
     if ping.problem is not None:
         return ping.problem
     if not ping.may_say_when(project, recording.keys):
         return answers.KEY_WRONG
     if row is None:
-        return answers.NOT_FOUND if monitor is None else answers.BUSY  # no room; or deleted between its making and now
+        return answers.FULL if monitor is None else answers.BUSY  # no room; or deleted between its making and now
     repeat = (row.id, ping.idempotency_key or "", str(ping.target.signal))
     if ping.idempotency_key is not None and repeat in recording.repeats:
         return _again(recording.repeats[repeat], ping, row)
@@ -161,6 +161,8 @@ def _again(answered: Answered, ping: Ping, row: Locked) -> Answer:
 
 def _signal(row: Locked, ping: Ping) -> Signal:
     """What a ping says once the monitor's filters have looked at it."""
+    if row.retired_at is not None:
+        ping.ignored = "the last sync of its source no longer names it"
     if ping.ignored:
         return Signal.IGNORED
     if ping.mail is not None:

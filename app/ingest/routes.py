@@ -1,42 +1,32 @@
 """The ping URLs: bare ASGI, mounted in front of the app, with nothing on its way that it does not need."""
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from app import metrics
 from app.ingest import answers
 from app.ingest.answers import Answer
+from app.ingest.dialects import CRONRADAR, at_ping
 from app.ingest.inbox import Inbox
-from app.ingest.ping import read_path
-from app.ingest.read import Gone, Reader, Receive, Scope, headers_of, key_of, opener, wants_receipt
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-METHODS = frozenset({"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"})
-TEXT, JSON = b"text/plain; charset=utf-8", b"application/json"
-BASE_HEADERS = [
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"access-control-allow-origin", b"*"),
-]
-PREFLIGHT_HEADERS = [
-    (b"access-control-allow-methods", b"HEAD, GET, POST"),
-    (b"access-control-allow-headers", b"*"),
-    (b"access-control-max-age", b"86400"),
-]
+from app.ingest.ping import Ping, Target, read_path
+from app.ingest.read import Gone, Headers, Reader, Receive, Scope, headers_of, key_of, opener, wants_receipt
+from app.ingest.reply import BASE_HEADERS, GOOD_HEADERS, JSON, METHODS, TEXT, Send, preflight, reply
+from app.ingest.translate import Call, Translator, raw_path
 
 
 class PingRoutes:
-    """`/ping/<uuid>[/suffix]` and `/ping/<ping_key>/<slug>[/suffix]`; with a key in the headers `/ping/<slug>[/suffix]`."""
+    """`/ping/<uuid>[/suffix]` and `/ping/<ping_key>/<slug>[/suffix]`; with a key in the headers `/ping/<slug>[/suffix]`.
 
-    def __init__(self, inbox: Inbox, reader: Reader) -> None:
+    Other services' URLs stand below /ping/ too. Those that look it are heard in their words first; of the others those that we
+    know nothing of are looked at as CronRadar's, whose keys may have any form. Either way the second look is for those only
+    whose first found no key, so an ordinary ping pays for neither.
+    """
+
+    def __init__(self, inbox: Inbox, reader: Reader, translator: Translator) -> None:
         self._inbox = inbox
         self._reader = reader
-        self._good_headers = [
-            *BASE_HEADERS, (b"cache-control", b"no-store"), (b"ping-body-limit", str(reader.body_limit).encode()),
-        ]  # fmt: skip
+        self._translator = translator
+        self._good_headers = [*GOOD_HEADERS, (b"ping-body-limit", str(reader.body_limit).encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hear one ping and answer it."""
@@ -45,8 +35,11 @@ class PingRoutes:
             return
         headers = headers_of(scope)
         try:
-            answer = await self._hear(scope, receive, headers)
+            answer, call = await self._hear(scope, receive, headers)
         except Gone:
+            return
+        if call is not None:
+            await self._translator.reply(call, answer, send)
             return
         metrics.CHECK_INS.labels(answer.result).inc()
         as_json = wants_receipt(headers.get(b"accept", b""))
@@ -54,35 +47,43 @@ class PingRoutes:
         more = self._good_headers if answer.status < 300 else BASE_HEADERS
         await reply(send, answer.status, body, JSON if as_json else TEXT, more, answer.retry_after)
 
-    async def _hear(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Answer:
+    async def _hear(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[Answer, Call | None]:
+        """The answer, and whose words it is to be put in: None for our own."""
         key = key_of(headers)
         target = read_path(scope["path"], opener(key) if key else None)
-        if isinstance(target, Answer):
-            return target
+        looks, may_be = self._theirs(scope, headers, target)
+        attempts = [attempt for attempt in (looks, target, may_be) if isinstance(attempt, (Call, Target))]
+        if not attempts and isinstance(target, Answer):
+            return target, None
         if scope["method"] not in METHODS:
-            return answers.BAD_METHOD
-        ping = await self._reader.read(scope, receive, target, headers)
-        return ping if isinstance(ping, Answer) else await self._inbox.hear(ping)
+            return answers.BAD_METHOD, looks
+        request = await self._reader.read(scope, receive, headers)
+        if isinstance(request, Answer):
+            return request, looks
+        for attempt in attempts:
+            answer = await self._try(attempt, request, scope, headers)
+            if answer != answers.NOT_FOUND and not (attempt is may_be and answer.status == 400):
+                return answer, attempt if isinstance(attempt, Call) else None
+        return (target if isinstance(target, Answer) and looks is None else answers.NOT_FOUND), looks
+
+    def _theirs(self, scope: Scope, headers: Headers, target: Target | Answer) -> tuple[Call | None, Call | None]:
+        """Another service's call by its looks, and one that it may be where nobody knows it as ours."""
+        path = raw_path(scope)
+        found = at_ping(path, scope["query_string"], headers)
+        if found is not None:
+            return Call(*found, scope, headers), None
+        if isinstance(target, Target) and target.address.kind == "ping":
+            return None, None
+        match = CRONRADAR.path.fullmatch(path)
+        return None, None if match is None else Call(CRONRADAR, match, scope, headers)
+
+    async def _try(self, attempt: Call | Target, request: Ping, scope: Scope, headers: Headers) -> Answer:
+        if isinstance(attempt, Call):
+            return await self._translator.hear(attempt, request)
+        return await self._inbox.hear(self._reader.said(request, attempt, scope["query_string"], headers))
 
 
 def _receipt(answer: Answer) -> dict[str, Any]:
     if answer.receipt is not None:
         return answer.receipt
     return {"error": answer.text} if answer.status >= 400 else {"answer": answer.text}
-
-
-async def preflight(send: Send) -> None:
-    """The answer to OPTIONS, which is no ping."""
-    await send({"type": "http.response.start", "status": 204, "headers": [*BASE_HEADERS, *PREFLIGHT_HEADERS]})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def reply(
-    send: Send, status: int, body: bytes, kind: bytes, more: list[tuple[bytes, bytes]], retry_after: int | None = None
-) -> None:
-    """One whole answer; `kind` is its content type."""
-    headers = [*more, (b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    if retry_after is not None:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -13,24 +13,29 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.message import Told
 from app.domain.monitor import on_edit, on_expect_first, on_pause, on_resume
 from app.domain.state import Rule
-from app.errors import Invalid
-from app.store import accounts, blackouts, decisions, monitors, outbox
+from app.errors import Invalid, OverLimit
+from app.store import accounts, addresses, blackouts, decisions, monitors, outbox
+from app.store.addresses import Alias
 from app.store.rows import rule_columns
 from app.store.tables import ChannelRow
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a monitor is to be. `names`: columns name, slug, tags, description, methods; None leaves a part as it is."""
+    """What a monitor is to be. `names`: columns name, slug, tags, description, methods, filters; None leaves a part as it is."""
 
     names: dict[str, Any] = field(default_factory=dict)
     rule: Rule | None = None
     channels: list[UUID] | None = None
     expect_first: bool = False
+    aliases: list[Alias] | None = None
 
 
 async def create(session: AsyncSession, project: UUID, wanted: Wanted, rule: Rule, margin: timedelta) -> UUID:
-    """A new monitor; with `expect_first` its first check-in is expected from now on. Raises Invalid for a slug that is taken."""
+    """A new monitor; with `expect_first` its first check-in is expected from now on. Raises Invalid for a slug or an alias that
+    is taken, OverLimit where the project is full."""
+    if not await accounts.has_room(session, project):
+        raise OverLimit("the project has as many checks as its plan allows")
     monitor = uuid4()
     moment = await blackouts.moment(session, margin)
     try:
@@ -38,6 +43,8 @@ async def create(session: AsyncSession, project: UUID, wanted: Wanted, rule: Rul
     except IntegrityError as error:
         raise _taken(error) from None
     await monitors.subscribe(session, project, monitor, wanted.channels or [])
+    if wanted.aliases:
+        await _set_aliases(session, project, monitor, wanted.aliases)
     if wanted.expect_first:
         row = await monitors.lock_one(session, project, monitor)
         await decisions.write(session, moment.now, [(row, on_expect_first(row.monitor, moment.now, moment.horizon))])
@@ -45,7 +52,7 @@ async def create(session: AsyncSession, project: UUID, wanted: Wanted, rule: Rul
 
 
 async def edit(session: AsyncSession, project: UUID, monitor: UUID, wanted: Wanted, margin: timedelta) -> None:
-    """Change what is given. Raises NotFound, or Invalid for a slug that is taken."""
+    """Change what is given. Raises NotFound, or Invalid for a slug or an alias that is taken."""
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     columns = dict(wanted.names)
@@ -63,6 +70,8 @@ async def edit(session: AsyncSession, project: UUID, monitor: UUID, wanted: Want
     await decisions.write(session, moment.now, made)
     if wanted.channels is not None:
         await monitors.subscribe(session, project, monitor, wanted.channels)
+    if wanted.aliases is not None:
+        await _set_aliases(session, project, monitor, wanted.aliases)
 
 
 async def pause(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta) -> None:
@@ -70,6 +79,7 @@ async def pause(session: AsyncSession, project: UUID, monitor: UUID, margin: tim
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     await decisions.write(session, moment.now, [(row, on_pause(row.monitor, moment.now, moment.horizon))])
+    await monitors.edit(session, project, monitor, {"retired_at": None})  # from now on it is a person's
 
 
 async def resume(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta) -> None:
@@ -77,6 +87,7 @@ async def resume(session: AsyncSession, project: UUID, monitor: UUID, margin: ti
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     await decisions.write(session, moment.now, [(row, on_resume(row.monitor, moment.now, moment.horizon))])
+    await monitors.edit(session, project, monitor, {"retired_at": None})
 
 
 async def remove(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta) -> None:
@@ -98,6 +109,11 @@ async def put_test(session: AsyncSession, channel: ChannelRow, now: datetime) ->
     }  # fmt: skip
     await outbox.put(session, [row])
     return delivery
+
+
+async def _set_aliases(session: AsyncSession, project: UUID, monitor: UUID, aliases: list[Alias]) -> None:
+    if not await addresses.set_aliases(session, project, monitor, aliases):
+        raise Invalid("json validation error: an item in 'aliases' is taken by another check")
 
 
 def _taken(error: IntegrityError) -> Exception:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
-from app.errors import NotAllowed
-from app.store import addresses, monitors
+from app.errors import Conflict, NotAllowed
+from app.store import addresses, keys, monitors
 from app.store.tables import ApiKeyRow, ChannelRow, ProjectRow
 
 
@@ -26,24 +26,22 @@ class NewProject:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the project a key belongs to, and whether it may write."""
+    """Who asks: the project a key belongs to, whether it may write, and the key's id."""
 
     project: UUID
     may_write: bool
+    key: UUID
 
 
-async def create_project(session: AsyncSession, name: str, email: str | None, now: datetime) -> NewProject:
+async def create_project(
+    session: AsyncSession, name: str, email: str | None, now: datetime, monitor_limit: int | None = None
+) -> NewProject:
     """A project with a read-write, a read-only and a ping key; with an address, its owner is told when all else fails."""
     made = NewProject(uuid4(), name, tokens.new_api_key("rw"), tokens.new_api_key("ro"), tokens.new_ping_key())
-    await session.execute(
-        insert(ProjectRow).values(id=made.id, name=name, owner_email=email, ping_key=made.ping_key, created_at=now)
-    )
+    row = {"id": made.id, "name": name, "owner_email": email, "ping_key": made.ping_key, "monitor_limit": monitor_limit}
+    await session.execute(insert(ProjectRow).values(**row, created_at=now))
     for scope, key in (("rw", made.api_key), ("ro", made.api_key_readonly)):
-        await session.execute(
-            insert(ApiKeyRow).values(
-                project_id=made.id, id=uuid4(), scope=scope, hash=tokens.hashed(key), hint=key[:10], created_at=now
-            )
-        )
+        await keys.add(session, made.id, scope, key, now)
     await addresses.add(session, "ping_key", made.ping_key, made.id)
     if email:
         await session.execute(
@@ -61,29 +59,55 @@ async def create_project(session: AsyncSession, name: str, email: str | None, no
 
 
 async def caller(session: AsyncSession, key: str) -> Caller:
-    """The project that an API key opens. Raises NotAllowed for a key unknown or revoked."""
+    """The project that an API key opens. Raises NotAllowed for a key unknown or revoked, one that may only ping, and those of
+    other services."""
     if tokens.looks_like_api_key(key):
-        query = select(ApiKeyRow).where(ApiKeyRow.hash == tokens.hashed(key), ApiKeyRow.revoked_at.is_(None))
+        query = select(ApiKeyRow).where(
+            ApiKeyRow.hash == tokens.hashed(key),
+            ApiKeyRow.revoked_at.is_(None),
+            ApiKeyRow.service == "",
+            ApiKeyRow.scope.in_(("rw", "ro")),
+        )
         row = (await session.execute(query)).scalar_one_or_none()
         if row is not None:
-            return Caller(row.project_id, row.scope == "rw")
+            return Caller(row.project_id, row.scope == "rw", row.id)
     raise NotAllowed("wrong api key")
 
 
-async def project(session: AsyncSession, project_id: UUID) -> ProjectRow:
+async def project(session: AsyncSession, project_id: UUID, lock: bool = False) -> ProjectRow:
     """A project that a key was found for."""
-    return (await session.execute(select(ProjectRow).where(ProjectRow.id == project_id))).scalar_one()
+    query = select(ProjectRow).where(ProjectRow.id == project_id)
+    query = query.with_for_update(key_share=True) if lock else query
+    return (await session.execute(query.execution_options(populate_existing=True))).scalar_one()
 
 
-async def has_room(session: AsyncSession, project_id: UUID, times: int = 1) -> bool:
-    """Whether one more monitor fits into the project's limit, so many times over. Where there is a limit, nobody else makes one
-    in this project until this transaction ends."""
+async def rename(session: AsyncSession, project_id: UUID, name: str) -> None:
+    """Call it something else."""
+    await session.execute(update(ProjectRow).where(ProjectRow.id == project_id).values(name=name))
+
+
+async def set_ping_key(session: AsyncSession, project_id: UUID, key: str | None, now: datetime) -> None:
+    """From now on pings by slug are heard by this key, or none; the one before opens nothing any more. Of two at once the
+    later counts. Raises Conflict for a key that somebody has or had, unless it is this project's now."""
+    before = (await project(session, project_id, lock=True)).ping_key
+    if key is not None and key == before:
+        return
+    if before is not None:
+        await addresses.revoke(session, "ping_key", before, now)
+    if key is not None and not await addresses.add_unless_taken(session, "ping_key", key, project_id, None):
+        raise Conflict('this key cannot be used: let one be made, with "new"')
+    await session.execute(update(ProjectRow).where(ProjectRow.id == project_id).values(ping_key=key))
+
+
+async def has_room(session: AsyncSession, project_id: UUID, times: int = 1, more: int = 1) -> bool:
+    """Whether so many more monitors fit into the project's limit, so many times over. Where there is a limit, nobody else makes
+    one in this project until this transaction ends."""
     query = select(ProjectRow.monitor_limit).where(ProjectRow.id == project_id)
     limit = (await session.execute(query)).scalar_one()
     if limit is None:
         return True
     await monitors.one_namer(session, project_id)
-    return await monitors.count(session, project_id) < limit * times
+    return await monitors.count(session, project_id) + more <= limit * times
 
 
 async def any_project(session: AsyncSession) -> bool:

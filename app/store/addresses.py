@@ -1,16 +1,22 @@
 """The directory: what stands in a ping URL -> project and monitor."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, insert, text
+from sqlalchemy import Text, TextClause, cast, delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.alias import KEYED
+from app.domain.alias import KEYED, Service
 from app.store.tables import AddressRow
 
+KINDS = {service: "ping" if service is Service.HEALTHCHECKS else str(service) for service in Service}
+"""What an alias stands as: Healthchecks' ids are ping ids, beside the monitor's own."""
+SERVICES = {kind: str(service) for service, kind in KINDS.items()}
+ALIAS = AddressRow.kind.in_(SERVICES) & (AddressRow.key != cast(AddressRow.monitor_id, Text))
+Alias = tuple[str, str]  # service, token
 Place = tuple[UUID, UUID | None]  # project, and the monitor or None where the project has none of that name yet
 
 
@@ -58,10 +64,40 @@ async def add(session: AsyncSession, kind: str, key: str, project: UUID, monitor
     await session.execute(insert(AddressRow).values(kind=kind, key=key, project_id=project, monitor_id=monitor))
 
 
-async def add_unless_taken(session: AsyncSession, kind: str, key: str, project: UUID, monitor: UUID) -> bool:
+async def add_unless_taken(session: AsyncSession, kind: str, key: str, project: UUID, monitor: UUID | None) -> bool:
     """A new entry; False where somebody has it already."""
     row = upsert(AddressRow).values(kind=kind, key=key, project_id=project, monitor_id=monitor)
     return (await session.execute(row.on_conflict_do_nothing().returning(AddressRow.key))).first() is not None
+
+
+async def revoke(session: AsyncSession, kind: str, key: str, now: datetime) -> None:
+    """An entry leads nowhere any more, and nobody else can have it."""
+    row = update(AddressRow).where(AddressRow.kind == kind, AddressRow.key == key, AddressRow.revoked_at.is_(None))
+    await session.execute(row.values(revoked_at=now))
+
+
+async def set_aliases(session: AsyncSession, project: UUID, monitor: UUID, aliases: Sequence[Alias]) -> bool:
+    """From now on the monitor has exactly these; False where somebody else has one of them, and then the caller must undo."""
+    mine = (AddressRow.project_id == project, AddressRow.monitor_id == monitor, ALIAS)
+    await session.execute(delete(AddressRow).where(*mine))
+    wanted = sorted({(KINDS[Service(service)], alias_key(project, service, token)) for service, token in aliases})
+    if not wanted:
+        return True
+    rows = [{"kind": kind, "key": key, "project_id": project, "monitor_id": monitor} for kind, key in wanted]
+    added = await session.execute(upsert(AddressRow).values(rows).on_conflict_do_nothing().returning(AddressRow.key))
+    return len(added.all()) == len(wanted)
+
+
+async def aliases(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[Alias]]:
+    """The aliases of each of these monitors, in one order."""
+    query = select(AddressRow.monitor_id, AddressRow.kind, AddressRow.key).where(
+        AddressRow.project_id == project, AddressRow.monitor_id.in_(monitors), ALIAS
+    )
+    found: dict[Any, list[Alias]] = {}
+    for monitor, kind, key in await session.execute(query.order_by(AddressRow.kind, AddressRow.key)):
+        service = SERVICES[kind]
+        found.setdefault(monitor, []).append((service, key.removeprefix(f"{project}:") if service in KEYED else key))
+    return found
 
 
 async def resolve(session: AsyncSession, asked: Sequence[Address]) -> dict[Address, Place]:

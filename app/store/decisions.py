@@ -37,7 +37,7 @@ async def close_for_good(session: AsyncSession, row: Locked, now: datetime) -> N
     """A monitor is deleted: its incident closes, what was not yet told stays untold."""
     closing = {"project_id": row.project_id, "monitor_id": row.id, "at": now, "reason": "deleted"}
     await session.execute(CLOSE, arrays(_CLOSED, [closing]))
-    await outbox.suppress(session, row.project_id, row.id, "the monitor was deleted", now)
+    await outbox.suppress(session, row.project_id, [row.id], "the monitor was deleted", now)
 
 
 async def _announce(session: AsyncSession, now: datetime, turned: Sequence[tuple[Locked, Transition]]) -> None:
@@ -58,9 +58,12 @@ async def _announce(session: AsyncSession, now: datetime, turned: Sequence[tuple
         )  # fmt: skip
     await session.execute(insert(TransitionRow), transitions)
     await outbox.put(session, deliveries)
+    paused: dict[UUID, list[UUID]] = {}
     for row, t in turned:
         if t.after is Status.PAUSED:
-            await outbox.suppress(session, row.project_id, row.id, "the monitor was paused", now)
+            paused.setdefault(row.project_id, []).append(row.id)
+    for project, those in paused.items():
+        await outbox.suppress(session, project, those, "the monitor was paused", now)
 
 
 async def _turn_incidents(session: AsyncSession, turned: Sequence[tuple[Locked, Transition]]) -> dict[tuple[UUID, int], UUID]:

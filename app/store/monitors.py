@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.slug import free
 from app.domain.state import Decision, Monitor, Rule
 from app.domain.tokens import unique_key
 from app.errors import NotFound
@@ -85,20 +86,15 @@ async def save(session: AsyncSession, saved: Sequence[tuple[Locked, Decision]]) 
 async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]) -> None:
     """A new monitor with its address. `names`: name, slug, tags, description, methods, filters, source. A slug already taken
     is a violation of `monitors_slug`, which the caller turns into words."""
-    state = Monitor(rule)
-    blank = Locked(project, monitor, "", "", "", "", "", NO_FILTERS, None, state)
-    await session.execute(
-        insert(MonitorRow).values(
-            project_id=project,
-            id=monitor,
-            unique_key=unique_key(monitor),
-            created_at=now,
-            **names,
-            **rule_columns(rule),
-            **state_of(blank, state),
-        )
-    )
+    await session.execute(insert(MonitorRow).values(row_of(project, monitor, Monitor(rule), now, names)))
     await addresses.add(session, "ping", str(monitor), project, monitor)
+
+
+def row_of(project: UUID, monitor: UUID, state: Monitor, now: datetime, names: dict[str, Any]) -> dict[str, Any]:
+    """All columns of a new monitor."""
+    blank = Locked(project, monitor, "", "", "", "", "", NO_FILTERS, None, state)
+    key = {"project_id": project, "id": monitor, "unique_key": unique_key(monitor), "created_at": now}
+    return {**key, **names, **rule_columns(state.rule), **state_of(blank, state)}
 
 
 async def create_unless_taken(
@@ -136,17 +132,15 @@ async def remove(session: AsyncSession, project: UUID, monitor: UUID) -> None:
 
 
 async def free_slug(session: AsyncSession, project: UUID, wanted: str, own: UUID | None = None) -> str:
-    """`wanted`, or where it is taken by another monitor `wanted-2`, `wanted-3` and so on."""
+    """`wanted`, or where it is taken by another monitor `wanted-2`, `wanted-3` and so on; none stays none."""
+    if not wanted:
+        return ""
     taken = select(MonitorRow.slug).where(
         MonitorRow.project_id == project,
         MonitorRow.id != (own or UUID(int=0)),
         MonitorRow.slug.startswith(wanted[:90], autoescape=True),
     )
-    used, slug, n = set((await session.execute(taken)).scalars()), wanted, 1
-    while slug in used:
-        n += 1
-        slug = f"{wanted[:90]}-{n}"
-    return slug
+    return free(wanted, set((await session.execute(taken)).scalars()))
 
 
 async def one_namer(session: AsyncSession, project: UUID) -> None:

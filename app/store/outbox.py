@@ -126,15 +126,15 @@ async def put(session: AsyncSession, deliveries: Sequence[dict[str, Any]]) -> No
         await session.execute(insert(DeliveryRow), list(deliveries))
 
 
-async def suppress(session: AsyncSession, project: UUID, monitor: UUID, why: str, now: datetime) -> None:
-    """What waits to be told of this monitor is not told any more; an attempt under way is the last."""
-    given = {"project": project, "monitor": monitor, "channel": None, "why": why, "now": now}
+async def suppress(session: AsyncSession, project: UUID, monitors: Sequence[UUID], why: str, now: datetime) -> None:
+    """What waits to be told of these monitors is not told any more; an attempt under way is the last."""
+    given = {"project": project, "monitors": list(monitors), "channel": None, "why": why, "now": now}
     await session.execute(WITHDRAW, given)
 
 
 async def suppress_channel(session: AsyncSession, project: UUID, channel: UUID, why: str, now: datetime) -> None:
     """What waits to be told through this channel is not told any more; an attempt under way is the last."""
-    given = {"project": project, "monitor": None, "channel": channel, "why": why[:500], "now": now}
+    given = {"project": project, "monitors": [], "channel": channel, "why": why[:500], "now": now}
     await session.execute(WITHDRAW, given)
 
 
@@ -144,7 +144,7 @@ WITHDRAW = text("""
         reason = CASE state WHEN 'waiting' THEN :why ELSE reason END,
         settled_at = CASE state WHEN 'waiting' THEN CAST(:now AS timestamptz) END
     WHERE project_id = :project AND state IN ('waiting', 'sending')
-        AND (monitor_id = CAST(:monitor AS uuid) OR channel_id = CAST(:channel AS uuid))""")
+        AND (monitor_id = ANY(CAST(:monitors AS uuid[])) OR channel_id = CAST(:channel AS uuid))""")
 
 
 # claiming

@@ -22,7 +22,7 @@ RULE = (
     "kind", "period", "expression", "zone", "grace", "early", "max_runtime", "failures_to_alert", "successes_to_recover",
     "manual_resume",
 )  # fmt: skip
-NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters")
+NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at")
 NO_FILTERS = Filters()
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
 COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
@@ -50,6 +50,8 @@ class Locked:
     wake_at: datetime | None
     monitor: Monitor
     buckets: Buckets = field(default_factory=dict)
+    source: str = ""
+    retired_at: datetime | None = None  # paused by a sync of its source that no longer named it
 
     def wake_for(self, deadline: datetime | None) -> datetime | None:
         """When the sweeper must look: a deadline further away leaves it, a nearer one moves it."""

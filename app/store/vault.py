@@ -1,5 +1,8 @@
-"""Secrets at rest: sealed with a key that never enters the database, bound to their project and channel."""
+"""Secrets at rest: sealed with a key that never enters the database, bound to their project and channel. And signatures, for
+what we hand out and must know again."""
 
+import base64
+import hmac
 import json
 import os
 from typing import cast
@@ -17,11 +20,11 @@ NONCE_LENGTH = 12
 
 
 class Vault:
-    """AES-256-GCM under a key derived from MISSEDBEAT_SECRET_KEY."""
+    """AES-256-GCM and HMAC-SHA256, each under a key of its own, derived from MISSEDBEAT_SECRET_KEY."""
 
     def __init__(self, secret_key: str) -> None:
-        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"missedbeat channel secrets 1").derive(secret_key.encode())
-        self._cipher = AESGCM(key)
+        self._cipher = AESGCM(_derived(secret_key, b"missedbeat channel secrets 1"))
+        self._signing_key = _derived(secret_key, b"missedbeat signatures 1")
 
     def seal(self, project: UUID, channel: UUID, secrets: dict[str, str]) -> bytes:
         """Ciphertext that opens only as this channel of this project."""
@@ -35,3 +38,13 @@ class Vault:
             return cast(dict[str, str], json.loads(self._cipher.decrypt(nonce, text, project.bytes + channel.bytes)))
         except InvalidTag:
             raise BadSettings("MISSEDBEAT_SECRET_KEY is not the key that this channel's secret was sealed with") from None
+
+    def sign(self, purpose: str, text: str) -> str:
+        """43 URL-safe characters that nobody without the key can make; those of one purpose are worth nothing for another.
+        `purpose` holds no NUL."""
+        signed = f"{purpose}\0{text}".encode("utf-8", "surrogatepass")
+        return base64.urlsafe_b64encode(hmac.digest(self._signing_key, signed, "sha256")).decode().rstrip("=")
+
+
+def _derived(secret_key: str, info: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret_key.encode())

@@ -11,7 +11,7 @@ from app.domain.monitor import on_check_in, on_silence
 from app.domain.report import on_report
 from app.domain.run import Outcome
 from app.domain.schedule import Cron, Every
-from app.domain.state import CheckIn, Decision, Monitor, Reason, Rule, Signal, Status
+from app.domain.state import CheckIn, Decision, Monitor, Reason, Rule, Signal, Status, Transition
 
 T0 = datetime(2026, 10, 18, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -122,7 +122,8 @@ def test_reports_leave_a_monitor_that_is_whole(
     """Whatever is heard and reported in whatever order: transitions chain, nobody is told of a return that is over, and a
     monitor that is up is expected to be heard of again."""
     m = Monitor(Rule(Cron("0 * * * *", "UTC") if cron else Every(60 * MINUTE), 10 * MINUTE, max_runtime=max_runtime))
-    minute, turned = 0, []
+    minute = 0
+    turned: list[Transition] = []
     for what, wait, back, signal in steps:
         minute += wait
         now = Horizon(T0 + minute * MINUTE)

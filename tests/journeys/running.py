@@ -44,10 +44,16 @@ class Service:
     def port(self) -> int:
         """Where it listens on this machine."""
         listening = psutil.Process(self.process.pid).net_connections("inet")
-        return int(next(c.laddr.port for c in listening if c.status == psutil.CONN_LISTEN))
+        return min((c.fd, int(c.laddr.port)) for c in listening if c.status == psutil.CONN_LISTEN)[1]
+
+    @property
+    def mail_port(self) -> int:
+        """Where its mail door listens; opened after the web door."""
+        listening = psutil.Process(self.process.pid).net_connections("inet")
+        return max((c.fd, int(c.laddr.port)) for c in listening if c.status == psutil.CONN_LISTEN)[1]
 
     def children(self, word: str) -> list[psutil.Process]:
-        """The processes of this service whose command line holds `word`: 'web', 'worker', 'postgres'."""
+        """The processes of this service whose command line holds `word`: 'web', 'worker', 'smtpd', 'postgres'."""
         return [c for c in psutil.Process(self.process.pid).children() if word in " ".join(c.cmdline())]
 
     def kill(self, word: str) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -13,8 +14,8 @@ from pydantic import BaseModel
 
 from app.errors import Invalid
 from app.main import Web
-from app.manage.api import described
-from app.manage.api.check_given import LATER_FLAGS, LATER_TEXTS, read_check
+from app.manage.api.check_given import read_check
+from app.manage.api.described import channels, checks, history, incidents, keys, projects
 from app.settings import Settings
 from tests.receivers import HttpReceiver
 from tests.world import SECRET_KEY, World
@@ -22,8 +23,9 @@ from tests.world import SECRET_KEY, World
 pytestmark = pytest.mark.anyio
 
 MODELS: dict[str, type[BaseModel]] = {
-    "checks": described.Check, "pings": described.Ping, "flips": described.Flip, "transitions": described.Transition,
-    "runs": described.Run, "incidents": described.Incident, "deliveries": described.Delivery, "channels": described.Channel,
+    "checks": checks.Check, "pings": history.Ping, "flips": history.Flip, "transitions": history.Transition,
+    "runs": history.Run, "incidents": incidents.Incident, "deliveries": incidents.Delivery, "channels": channels.Channel,
+    "keys": keys.Key, "projects": projects.Project,
 }  # fmt: skip
 
 
@@ -122,37 +124,52 @@ async def test_answers_have_exactly_the_fields_that_are_described(world: World) 
     async with HttpReceiver() as receiver:
         await world.api("POST", "channels/", {"kind": "webhook", "name": "w", "url": receiver.url()})
         await world.api("POST", "channels/", {"kind": "email", "name": "e", "address": "a@example.com"})
-        check = await world.check(channels="*")
+        check = await world.check(channels="*", aliases=[{"service": "sentry", "token": "job"}])
         await world.check(schedule="0 3 * * *")
         for suffix in ("/start", "", "/fail"):
             await world.ping(check, suffix)
+        said: dict[str, Any] = {"params": {"at": (await world.now() - timedelta(minutes=1)).isoformat()}}
+        await world.ping(check, "", **said, headers={"Authorization": f"Bearer {world.project.api_key}"})
         await world.deliver()
         lists = [f"checks/{check['uuid']}/{part}/" for part in ("pings", "flips", "transitions", "runs", "incidents")]
         incident = (await world.api("GET", "incidents/")).json()["incidents"][0]["id"]
         seen: dict[str, set[str]] = {name: set() for name in MODELS}
-        for path in ("checks/", "channels/", "incidents/", f"incidents/{incident}/deliveries/", *lists):
+        for path in ("checks/", "channels/", "incidents/", "keys/", "projects/", f"incidents/{incident}/deliveries/", *lists):
             for key in (world.project.api_key, world.project.api_key_readonly):
                 for name, items in (await world.api("GET", path, key=key)).json().items():
                     for item in items if name in MODELS else ():
                         MODELS[name].model_validate(item, strict=True)
                         seen[name] |= set(item)
         attempts = (await world.api("GET", f"incidents/{incident}/deliveries/")).json()["deliveries"][0]["attempts"]
+    async with served(world, ping_email_domain="ping.example.com") as client:
+        answer = await client.get("/api/v3/checks/", headers={"X-Api-Key": world.project.api_key})
+        for item in answer.json()["checks"]:
+            MODELS["checks"].model_validate(item, strict=True)
+            seen["checks"] |= set(item)
     for name, model in MODELS.items():
         assert seen[name] == {field.alias or key for key, field in model.model_fields.items()}, name
-    assert [set(attempt) for attempt in attempts] == [set(described.Attempt.model_fields)]
+    assert [set(attempt) for attempt in attempts] == [set(incidents.Attempt.model_fields)]
     explained = (await world.api("GET", f"incidents/{incident}/explain")).json()
-    described.Explained.model_validate(explained, strict=True)
+    incidents.Explained.model_validate(explained, strict=True)
 
 
 def test_the_described_body_of_a_check_is_what_is_read() -> None:
     """Its defaults are taken, and a field that is described is one that is looked at."""
-    fields = described.CheckBody.model_fields
-    defaults = described.CheckBody().model_dump()
+    fields = checks.CheckBody.model_fields
+    defaults = checks.CheckBody().model_dump()
     assert read_check({key: value for key, value in defaults.items() if key != "schedule"}, 60).timeout is not None
     for name in fields:
         with pytest.raises(Invalid, match=f"json validation error: {name} "):
             read_check({name: 10.5}, 60)
-    assert set(LATER_TEXTS) | set(LATER_FLAGS) <= set(fields)
+
+
+async def test_the_described_bodies_of_key_and_project_are_what_is_read(world: World) -> None:
+    """Each field is looked at, and refused by its name."""
+    for path, model in (("keys/", keys.KeyBody), (f"projects/{world.project.id}", projects.ProjectBody)):
+        for name in model.model_fields:
+            answer = await world.api("POST", path, {name: 10.5})
+            assert answer.status_code == 400
+            assert answer.json()["error"].startswith(f"json validation error: {name} ")
 
 
 # ---- the page

@@ -14,7 +14,18 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 EVERYTHING = [name for name in Base.metadata.tables if name not in ("check_ins", "runs", "ticks", "heartbeats")]
-BODY = {"name": "stolen", "channels": "*", "grace": 999, "url": "https://example.com", "hears": "down"}
+BODY = {
+    "name": "stolen", "channels": "*", "grace": 999, "url": "https://example.com", "hears": "down",
+    "aliases": [{"service": "sentry", "token": "stolen"}],
+}  # fmt: skip
+BODIES: dict[str, dict[str, Any]] = {  # of the resources that refuse what they do not know
+    "checks/{check}": {**BODY, "aliases": []},
+    "channels": {"kind": "email", "name": "stolen", "hears": "down", "address": "a@example.com"},
+    "channels/{channel}": {"name": "stolen", "hears": "down"},
+    "keys": {"name": "stolen", "scope": "ro"},
+    "projects/{project}": {"name": "stolen"},
+}
+SENTRY_KEY = "0123456789abcdef0123456789abcdef"
 
 
 def routes(world: World) -> Iterator[tuple[str, str]]:
@@ -27,7 +38,9 @@ def routes(world: World) -> Iterator[tuple[str, str]]:
 
 async def theirs(world: World) -> dict[str, str]:
     """The things of another project, by the names that paths have for them."""
-    check = await world.check(name="theirs", slug="theirs", tags="secret", channels="")
+    alias = {"service": "betterstack", "token": "theirs-alone"}
+    check = await world.check(name="theirs", slug="theirs", tags="secret", channels="", aliases=[alias])
+    key = await world.api("POST", "keys/", {"name": "theirs", "service": "sentry", "key": SENTRY_KEY})
     made = await world.api("POST", "channels/", {"kind": "email", "name": "theirs", "address": "a@example.com"})
     await world.api("POST", f"checks/{check['uuid']}", {"channels": "*"})
     await world.ping(check, "/fail", content=b"their output")
@@ -38,6 +51,8 @@ async def theirs(world: World) -> dict[str, str]:
         "channel": made.json()["id"],
         "incident": incident["id"],
         "delivery": delivery["id"],
+        "key": key.json()["id"],
+        "project": str(world.project.id),
         "n": "1",
     }
 
@@ -52,17 +67,11 @@ async def everything(world: World) -> dict[str, Any]:
     return found
 
 
-async def answer(world: World, method: str, path: str, key: str) -> tuple[int, bytes, dict[str, str]]:
+async def answer(world: World, method: str, route: str, ids: dict[str, str], key: str) -> tuple[int, bytes, dict[str, str]]:
     """Everything that an answer tells."""
-    headers = {"X-Api-Key": key}
-    body = BODY if method == "POST" else None
-    if path.endswith("/test"):
-        path += "?wait=0"
-    if body and "/channels" in path:
-        body = {"name": "stolen", "hears": "down"}
-    if body and path.endswith("/channels"):
-        body |= {"kind": "email", "address": "a@example.com"}
-    given = await world.client.request(method, path, json=body, headers=headers)
+    body = BODIES.get(route.removeprefix("/api/v3/"), BODY) if method == "POST" else None
+    path = route.format(**ids) + ("?wait=0" if route.endswith("/test") else "")
+    given = await world.client.request(method, path, json=body, headers={"X-Api-Key": key})
     return given.status_code, given.content, dict(given.headers)
 
 
@@ -72,11 +81,11 @@ async def test_every_route_answers_a_foreign_id_like_an_unknown_one_and_changes_
     stranger = await world.new_project("Stranger")
     before = await everything(world)
     walked = [(method, path) for method, path in routes(world) if "{" in path]
-    assert len(walked) >= 20
+    assert len(walked) >= 23
     for method, path in walked:
         for key in (stranger.api_key, stranger.api_key_readonly):
-            foreign = await answer(world, method, path.format(**ids), key)
-            unknown = await answer(world, method, path.format(**{name: str(uuid4()) for name in ids} | {"n": "1"}), key)
+            foreign = await answer(world, method, path, ids, key)
+            unknown = await answer(world, method, path, {name: str(uuid4()) for name in ids} | {"n": "1"}, key)
             assert foreign == unknown, (method, path)
             assert foreign[0] in ((404,) if key == stranger.api_key else (404, 401)), (method, path)
     assert await everything(world) == before
@@ -89,7 +98,7 @@ async def test_every_route_does_lead_to_ones_own(world: World) -> None:
     for method, path in walked:
         if path.endswith("/resume"):
             continue
-        status, body, _ = await answer(world, method, path.format(**ids), world.project.api_key)
+        status, body, _ = await answer(world, method, path, ids, world.project.api_key)
         assert status in (200, 201, 504), (method, path, status, body)
 
 
@@ -121,6 +130,39 @@ async def test_lists_and_bodies_do_not_reach_into_another_project(world: World) 
     body = {"name": "theirs", "slug": "theirs", "channels": "*", "unique": ["name", "slug"]}
     made = await world.api("POST", "checks/", body, key=stranger.api_key)
     assert (made.status_code, made.json()["channels"], made.json()["uuid"] == ids["check"]) == (201, "", False)
+
+
+async def test_names_of_other_services_do_not_meet(world: World) -> None:
+    """A name that is told apart by its project is free in every other; a token that stands for the whole world, and a key, can be
+    somebody's only once, and whose it is already is not told."""
+    await theirs(world)
+    stranger = await world.new_project("Stranger")
+    mine = [{"service": "cronitor", "token": "job"}]
+    for key in (world.project.api_key, stranger.api_key):
+        made = await world.api("POST", "checks/", {"aliases": mine}, key=key)
+        assert (made.status_code, made.json()["aliases"]) == (201, mine)
+    (listed,) = (await world.api("GET", "checks/", key=stranger.api_key)).json()["checks"]
+    assert listed["aliases"] == mine
+    before = await everything(world)
+    theirs_alone = {"aliases": [{"service": "betterstack", "token": "theirs-alone"}]}
+    answers = [await world.api("POST", "checks/", theirs_alone, key=key) for key in (world.project.api_key, stranger.api_key)]
+    taken = {"service": "sentry", "key": SENTRY_KEY}
+    answers += [await world.api("POST", "keys/", taken, key=key) for key in (world.project.api_key, stranger.api_key)]
+    assert [answer.status_code for answer in answers] == [400, 400, 409, 409]
+    assert answers[0].content == answers[1].content
+    assert answers[2].content == answers[3].content
+    assert "aliases" in answers[0].json()["error"]
+    assert await everything(world) == before
+
+
+async def test_keys_and_project_are_ones_own(world: World) -> None:
+    """Two projects, each of which lists its own keys and itself."""
+    stranger = await world.new_project("Stranger")
+    for project in (world.project, stranger):
+        listed = (await world.api("GET", "keys/", key=project.api_key)).json()["keys"]
+        assert {row["hint"] for row in listed} == {project.api_key[:10], project.api_key_readonly[:10]}
+        (shown,) = (await world.api("GET", "projects/", key=project.api_key)).json()["projects"]
+        assert (shown["id"], shown["ping_key"]) == (str(project.id), project.ping_key)
 
 
 async def test_strangers_do_the_same_to_no_test_message(world: World) -> None:

@@ -12,7 +12,9 @@ from app.clock import monotonic
 from app.errors import Invalid
 from app.manage import actions
 from app.manage.api.delivery_shape import shape as delivery_shape
-from app.manage.api.described import Channel, ChannelBody, ChannelEdit, Channels, Deliveries, NewChannel, Tested, body
+from app.manage.api.described import body
+from app.manage.api.described.channels import Channel, ChannelBody, ChannelEdit, Channels, NewChannel, Tested
+from app.manage.api.described.incidents import Deliveries
 from app.manage.api.given import Fields
 from app.manage.api.wire import ChannelId, id_of, instant
 from app.store import blackouts, channels

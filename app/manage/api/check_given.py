@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from app.domain.alias import check_alias
+from app.domain.filters import Filters
 from app.domain.message import clean
 from app.domain.schedule import Every, Schedule, check_zone, parse
 from app.domain.slug import SLUG
 from app.domain.state import Rule
 from app.errors import Invalid
 from app.manage.api.given import Fields, wrong
+from app.store.addresses import Alias
 from app.store.tables import ChannelRow
 
 YEAR = 31_536_000
@@ -23,8 +26,10 @@ LONGEST_KEYWORDS = 200
 LONGEST_CHANNELS = 10_000
 MOST_COUNTED = 100
 UNIQUE = ("name", "slug", "tags", "timeout", "grace")
-LATER_TEXTS = ("subject", "subject_fail", "start_kw", "success_kw", "failure_kw")
-LATER_FLAGS = ("filter_subject", "filter_body", "filter_http_body", "filter_default_fail")
+KEYWORDS = ("start_kw", "success_kw", "failure_kw")
+FILTER_FLAGS = ("filter_subject", "filter_body", "filter_http_body", "filter_default_fail")
+SUBJECTS = {"subject": "success_kw", "subject_fail": "failure_kw"}  # Healthchecks' older names
+MOST_ALIASES = 20
 NEW_RULE = Rule(schedule=Every(timedelta(days=1)), grace=timedelta(hours=1))
 
 
@@ -34,10 +39,12 @@ class CheckGiven:
 
     names: dict[str, Any] = field(default_factory=dict)
     rule: dict[str, Any] = field(default_factory=dict)
+    filters: dict[str, Any] = field(default_factory=dict)
     timeout: timedelta | None = None
     expression: str | None = None
     zone: str | None = None
     channels: str | None = None
+    aliases: list[Alias] | None = None
     expect_first: bool = False
     unique: tuple[str, ...] = ()
 
@@ -48,6 +55,10 @@ class CheckGiven:
             raise wrong("early", "is too large", "it must be shorter than timeout")
         return rule
 
+    def names_after(self, before: Filters) -> dict[str, Any]:
+        """The names that are given, and where filters are given those in force before with them in."""
+        return {**self.names, "filters": self._filters(before).to_json()} if self.filters else self.names
+
     def alike(self) -> dict[str, Any] | None:
         """The columns that say whether this check is there already; None where `unique` names nothing, or what is not given."""
         said = {**self.names, "timeout": self.timeout, "grace": self.rule.get("grace")}
@@ -55,6 +66,15 @@ class CheckGiven:
             return None
         columns = {"timeout": "period"}
         return {columns.get(name, name): _plain(said[name]) for name in self.unique}
+
+    def _filters(self, before: Filters) -> Filters:
+        """The older names look for keywords in a mail's subject; what is given by its own name wins. Source: Healthchecks."""
+        after = before
+        for old, name in SUBJECTS.items():
+            if old in self.filters:
+                words = {"success_kw": after.success_kw, "failure_kw": after.failure_kw, name: self.filters[old]}
+                after = replace(after, **words, filter_subject=any(words.values()))
+        return replace(after, **{name: value for name, value in self.filters.items() if name not in SUBJECTS})
 
     def _schedule(self, before: Schedule, now: datetime) -> Schedule:
         old_zone = "UTC" if isinstance(before, Every) else before.zone
@@ -74,7 +94,6 @@ class CheckGiven:
 def read_check(given: dict[str, Any], least: int) -> CheckGiven:
     """Read a body; `least` is the floor of timeout and grace in seconds. Raises Invalid for the first field that is wrong."""
     fields = Fields(given)
-    _refuse_later(fields)
     timeout = fields.number("timeout", least, YEAR)
     zone = fields.text("tz", LONGEST_NAME)
     if zone is not None:
@@ -88,10 +107,12 @@ def read_check(given: dict[str, Any], least: int) -> CheckGiven:
     return CheckGiven(
         names=_names(fields),
         rule=_rule(fields, least),
+        filters=_filters(fields),
         timeout=None if timeout is None else timedelta(seconds=timeout),
         expression=expression,
         zone=zone,
         channels=fields.text("channels", LONGEST_CHANNELS),
+        aliases=_aliases(fields),
         expect_first=fields.flag("expect_first") or False,
         unique=tuple(fields.choices("unique", UNIQUE)),
     )
@@ -140,14 +161,27 @@ def _rule(fields: Fields, least: int) -> dict[str, Any]:
     return rule
 
 
-def _refuse_later(fields: Fields) -> None:
-    """Filters are not kept yet: a value that asks for one is refused, so that nobody believes that it is in force."""
-    for name in LATER_TEXTS:
-        if fields.text(name, LONGEST_KEYWORDS):
-            raise wrong(name, "is not supported yet")
-    for name in LATER_FLAGS:
-        if fields.flag(name):
-            raise wrong(name, "is not supported yet")
+def _filters(fields: Fields) -> dict[str, Any]:
+    said: dict[str, Any] = {name: fields.text(name, LONGEST_KEYWORDS) for name in (*SUBJECTS, *KEYWORDS)}
+    said |= {name: fields.flag(name) for name in FILTER_FLAGS}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _aliases(fields: Fields) -> list[Alias] | None:
+    """Other services' names for it, each once."""
+    given = fields.items("aliases", MOST_ALIASES)
+    if given is None:
+        return None
+    found: dict[Alias, None] = {}
+    for item in given:
+        service, token = item.get("service"), item.get("token")
+        if not isinstance(service, str) or not isinstance(token, str) or len(item) != 2:
+            raise wrong("an item in 'aliases'", "has unexpected value", "each says service and token")
+        try:
+            found[check_alias(service, token)] = None
+        except Invalid as error:
+            raise wrong("an item in 'aliases'", "has unexpected value", str(error)) from None
+    return list(found)
 
 
 def _plain(value: object) -> object:

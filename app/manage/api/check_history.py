@@ -10,7 +10,8 @@ from app.domain.evidence import explain
 from app.errors import NotFound
 from app.manage.api.check_shape import second
 from app.manage.api.checks import find
-from app.manage.api.described import Flips, Incidents, Pings, Runs, Transitions
+from app.manage.api.described.history import Flips, Pings, Runs, Transitions
+from app.manage.api.described.incidents import Incidents
 from app.manage.api.incidents import shape as incident_shape
 from app.manage.api.wire import PAGE, Before, CheckId, CheckKey, Version, id_of, instant, read_before
 from app.store import checkins, incidents, monitors, runs
@@ -19,7 +20,7 @@ from app.web import Caller, House, Now, Session, Writer
 
 routes = APIRouter(tags=["checks"])
 
-MOST_FLIPS = 10_000
+MOST_FLIPS, MOST_PINGS = 10_000, 1000
 LAST_SECOND = 253_402_300_799  # of the year 9999
 YEAR = 31_536_000
 WRITTEN = {"ignored": "ign"}  # our word -> Healthchecks'
@@ -35,7 +36,7 @@ Unix = Annotated[int | None, Query(description="Unix time", ge=0, le=LAST_SECOND
 async def list_pings(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
     """The newest pings, newest first."""
     row = await monitors.get(session, caller.project, id_of(check))
-    heard = await checkins.listed(session, caller.project, row.id, house.log_limit)
+    heard = await checkins.listed(session, caller.project, row.id, min(house.log_limit, MOST_PINGS))
     own = f"{house.base_url}/api/v{version}/checks/{row.id}/pings"
     return JSONResponse({"pings": [_ping(ping, own) for ping in heard]})
 
@@ -101,7 +102,9 @@ def _ping(ping: dict[str, Any], own: str) -> dict[str, Any]:
         "rid": ping["run_id"], "exitstatus": ping["exit_status"],
         "body_url": f"{own}/{ping['n']}/body" if ping["body_size"] else None, "body_truncated": ping["body_truncated"],
     }  # fmt: skip
-    return shown if ping["duration"] is None else {**shown, "duration": ping["duration"]}
+    if ping["reported_at"] is not None:
+        shown["reported_at"] = instant(ping["reported_at"])
+    return shown if ping["duration"] is None else {**shown, "duration": round(ping["duration"], 2)}
 
 
 def _transition(t: TransitionRow, may_write: bool) -> dict[str, Any]:

@@ -2,46 +2,58 @@
 `check_given.py`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app.domain.monitor import Seen, as_seen
-from app.errors import Invalid
-from app.manage.api.check_given import LATER_FLAGS, LATER_TEXTS
+from app.domain.filters import Filters
+from app.domain.monitor import Seen
+from app.manage import standing
+from app.store.addresses import Alias
 from app.store.blackouts import Moment
-from app.store.rows import monitor_of
 from app.store.tables import MonitorRow
 
 WRITTEN = {"late": "grace"}  # our word -> Healthchecks'
+UNFILTERED = asdict(Filters())
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What else leads to a check, or is led to by it."""
+
+    channels: Sequence[UUID] = ()
+    aliases: Sequence[Alias] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Who looks: which version of the API, whether with a read-only key, from which public address, and when."""
+    """Who looks: which version of the API, whether with a read-only key, from which public address, when, and to which domain
+    pings may be mailed."""
 
     version: int
     read_only: bool
     base_url: str
     moment: Moment
+    ping_email_domain: str = ""
 
 
-def shape(row: MonitorRow, view: View, channels: Sequence[UUID]) -> dict[str, Any]:
+def shape(row: MonitorRow, view: View, linked: Linked) -> dict[str, Any]:
     """One check, its status as it is now, whether or not a sweeper runs."""
-    seen = _seen(row, view.moment)
+    seen = standing.seen(row, view.moment)
     status = WRITTEN.get(seen.status, seen.status)
     if view.version == 1 and seen.running and status != "down":
         status = "started"
     shown = {
         "name": row.name, "slug": row.slug, "tags": row.tags, "desc": row.description, "grace": row.grace, "n_pings": row.heard,
-        "status": status, "started": seen.running, "last_ping": second(row.last_end_at), "next_ping": second(seen.due),
+        "status": status, "started": seen.running, "last_ping": second(row.last_end_at),
+        "next_ping": second(_expected(row, seen)),
         "manual_resume": row.manual_resume, "methods": row.methods,
-        **dict.fromkeys(LATER_TEXTS, ""), **dict.fromkeys(LATER_FLAGS, False), "badge_url": None,
+        **_filters(row), "badge_url": f"{view.base_url}/b/2/{row.badge_key}.svg",
     }  # fmt: skip
     if row.last_duration is not None:
         shown["last_duration"] = int(row.last_duration)
-    shown |= {"unique_key": row.unique_key} if view.read_only else _urls(row, view, channels)
+    shown |= {"unique_key": row.unique_key} if view.read_only else _urls(row, view, linked)
     shown |= {"timeout": row.period} if row.kind == "every" else {"schedule": row.expression, "tz": row.zone}
     return shown | {
         "kind": row.kind, "early": row.early, "max_runtime": row.max_runtime, "failures_to_alert": row.failures_to_alert,
@@ -49,12 +61,19 @@ def shape(row: MonitorRow, view: View, channels: Sequence[UUID]) -> dict[str, An
     }  # fmt: skip
 
 
-def _seen(row: MonitorRow, moment: Moment) -> Seen:
-    """As the domain judges it now. A row that makes no sense is shown as it is stored, and does not take the list with it."""
-    try:
-        return as_seen(monitor_of(row), moment.now, moment.horizon)
-    except (ValueError, Invalid):
-        return Seen(row.status, False, row.due, row.deadline)
+def _expected(row: MonitorRow, seen: Seen) -> datetime | None:
+    """Since when or from when it is waited for. While it runs, and only its grace limits that, since its start, so that
+    next_ping + grace stays the deadline. Source: Healthchecks."""
+    if not seen.running or row.max_runtime is not None or seen.status == "down":
+        return seen.due
+    return min((at for at in (seen.due, row.last_start_at) if at is not None), default=None)
+
+
+def _filters(row: MonitorRow) -> dict[str, Any]:
+    """With the older names for keywords that are looked for in a mail's subject. Source: Healthchecks."""
+    kept = {**UNFILTERED, **row.filters}
+    subjects = (kept["success_kw"], kept["failure_kw"]) if kept["filter_subject"] else ("", "")
+    return {"subject": subjects[0], "subject_fail": subjects[1], **kept}
 
 
 def second(at: datetime | None) -> str | None:
@@ -62,10 +81,12 @@ def second(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
-def _urls(row: MonitorRow, view: View, channels: Sequence[UUID]) -> dict[str, Any]:
+def _urls(row: MonitorRow, view: View, linked: Linked) -> dict[str, Any]:
     """What a read-only key does not see: it names the ping id."""
     own = f"{view.base_url}/api/v{view.version}/checks/{row.id}"
-    return {
+    by_mail = {"ping_email": f"{row.id}@{view.ping_email_domain}"} if view.ping_email_domain else {}
+    return by_mail | {
         "uuid": str(row.id), "ping_url": f"{view.base_url}/ping/{row.id}", "update_url": own, "pause_url": f"{own}/pause",
-        "resume_url": f"{own}/resume", "channels": ",".join(str(channel) for channel in channels),
+        "resume_url": f"{own}/resume", "channels": ",".join(str(channel) for channel in linked.channels),
+        "aliases": [{"service": service, "token": token} for service, token in linked.aliases],
     }  # fmt: skip

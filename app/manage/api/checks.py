@@ -13,11 +13,14 @@ from app.domain.slug import slug_of
 from app.manage import actions
 from app.manage.actions import Wanted
 from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check
-from app.manage.api.check_shape import View, shape
-from app.manage.api.described import ON_CONFLICT, Check, CheckBody, Checks, body
-from app.manage.api.wire import CheckId, CheckKey, Version, id_of
-from app.store import blackouts, channels, monitors
+from app.manage.api.check_shape import Linked, View, shape
+from app.manage.api.described import ON_CONFLICT, body
+from app.manage.api.described.checks import Check, CheckBody, Checks
+from app.manage.api.given import wrong
+from app.manage.api.wire import CheckId, CheckKey, Problem, Version, id_of
+from app.store import addresses, blackouts, channels, monitors
 from app.store.accounts import Caller as Known
+from app.store.rows import NO_FILTERS
 from app.store.tables import MonitorRow
 from app.web import Caller, Given, House, Now, Session, Shared, Writer
 
@@ -34,6 +37,9 @@ async def list_checks(
     slug: Annotated[str | None, Query(description="Only the check with this slug")] = None,
 ) -> JSONResponse:
     """All checks of the project, oldest first."""
+    for name, values in (("tag", tag or []), ("slug", [slug or ""])):
+        if any("\0" in value for value in values):
+            raise wrong(name, "has a NUL character")
     rows = await monitors.listed(session, caller.project, [t for t in tag or () if t], slug or None)
     return JSONResponse({"checks": await shown(session, house, caller, version, rows)})
 
@@ -42,7 +48,10 @@ async def list_checks(
     "/checks",
     status_code=201,
     response_model=Check,
-    responses={200: {"model": Check, "description": "`unique` found one, and it was edited"}},
+    responses={
+        200: {"model": Check, "description": "`unique` found one, and it was edited"},
+        403: {"model": Problem, "description": "The project has as many checks as its plan allows"},
+    },
     openapi_extra=body(CheckBody),
 )
 async def create_check(caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now) -> JSONResponse:
@@ -57,7 +66,8 @@ async def create_check(caller: Writer, session: Session, house: House, version: 
         return JSONResponse(await _one(session, house, caller, version, row))
     if version < 3 and "slug" not in wanted.names:
         wanted.names["slug"] = await monitors.free_slug(session, caller.project, slug_of(wanted.names.get("name", "")))
-    made = Wanted(names=wanted.names, channels=await _channels(session, caller.project, wanted), expect_first=wanted.expect_first)
+    ears = await _channels(session, caller.project, wanted)
+    made = Wanted(wanted.names_after(NO_FILTERS), None, ears, wanted.expect_first, wanted.aliases)
     monitor = await actions.create(session, caller.project, made, wanted.rule_after(NEW_RULE, now), house.margin)
     row = await monitors.get(session, caller.project, monitor)
     return JSONResponse(await _one(session, house, caller, version, row), 201)
@@ -115,12 +125,15 @@ async def find(session: AsyncSession, caller: Known, key: str) -> MonitorRow:
 async def shown(
     session: AsyncSession, house: Shared, caller: Known, version: int, rows: Sequence[MonitorRow]
 ) -> list[dict[str, Any]]:
-    """These checks for this caller, in two queries however many they are."""
-    view = View(version, not caller.may_write, house.base_url, await blackouts.moment(session, house.margin))
-    ears: dict[UUID, list[UUID]] = {}
-    if caller.may_write and rows:
-        ears = await monitors.subscriptions(session, caller.project, [row.id for row in rows])
-    return [shape(row, view, ears.get(row.id, ())) for row in rows]
+    """These checks for this caller, in three queries however many they are."""
+    moment = await blackouts.moment(session, house.margin)
+    view = View(version, not caller.may_write, house.base_url, moment, house.ping_email_domain)
+    if not caller.may_write:
+        return [shape(row, view, Linked()) for row in rows]
+    ids = [row.id for row in rows]
+    ears = await monitors.subscriptions(session, caller.project, ids)
+    names = await addresses.aliases(session, caller.project, ids)
+    return [shape(row, view, Linked(ears.get(row.id, ()), names.get(row.id, ()))) for row in rows]
 
 
 async def _one(session: AsyncSession, house: Shared, caller: Known, version: int, row: MonitorRow) -> dict[str, Any]:
@@ -138,12 +151,11 @@ async def _edit(
 ) -> MonitorRow:
     """Lock first, so that of two edits at once neither writes back what the other changed."""
     project, monitor = before.project_id, before.id
-    names = dict(wanted.names)
-    if version < 3 and "slug" not in names and names.get("name", before.name) != before.name:
+    if version < 3 and "slug" not in wanted.names and wanted.names.get("name", before.name) != before.name:
         await monitors.one_namer(session, project)
-        names["slug"] = await monitors.free_slug(session, project, slug_of(names["name"]), monitor)
+        wanted.names["slug"] = await monitors.free_slug(session, project, slug_of(wanted.names["name"]), monitor)
     row = await monitors.lock_one(session, project, monitor)
-    rule = wanted.rule_after(row.monitor.rule, now)
+    names, rule = wanted.names_after(row.filters), wanted.rule_after(row.monitor.rule, now)
     ears = await _channels(session, project, wanted)
-    await actions.edit(session, project, monitor, Wanted(names, rule, ears, wanted.expect_first), house.margin)
+    await actions.edit(session, project, monitor, Wanted(names, rule, ears, wanted.expect_first, wanted.aliases), house.margin)
     return await monitors.get(session, project, monitor)

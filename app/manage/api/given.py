@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection
 from typing import Any
 
+from app.domain.message import clean
 from app.errors import Invalid
 
 BREAKS = ("Cc", "Zl", "Zp")
@@ -82,6 +83,26 @@ class Fields:
             if not isinstance(item, str) or item not in choices:
                 raise wrong(f"an item in '{name}'", "has unexpected value")
         return value
+
+    def items(self, name: str, most: int) -> list[dict[str, Any]] | None:
+        """A list of objects, of at most `most`."""
+        if not self.has(name):
+            return None
+        value = self._given[name]
+        if not isinstance(value, list):
+            raise wrong(name, "is not an array")
+        if len(value) > most:
+            raise wrong(name, "is too long")
+        for item in value:
+            if not isinstance(item, dict):
+                raise wrong(f"an item in '{name}'", "is not an object")
+        return value
+
+    def refuse_others(self, known: Collection[str]) -> None:
+        """On resources of our own a key that is not known is a mistake; `api_key` says who asks."""
+        for name in self._given:
+            if name not in known and name != "api_key":
+                raise wrong(clean(name, 100), "is not known here")
 
 
 def wrong(field: str, problem: str, detail: str = "") -> Invalid:

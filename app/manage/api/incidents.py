@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from app.domain.evidence import explain
 from app.domain.tokens import unique_key
 from app.manage.api.delivery_shape import shape as delivery_shape
-from app.manage.api.described import Deliveries, Delivery, Explained, Incident, Incidents
+from app.manage.api.described.incidents import Deliveries, Delivery, Explained, Incident, Incidents
 from app.manage.api.wire import EXAMPLE_ID, PAGE, Before, IncidentId, id_of, instant, read_before
 from app.store import channels, incidents
 from app.store.tables import IncidentRow

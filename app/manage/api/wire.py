@@ -32,6 +32,8 @@ CheckId = Annotated[str, Path(description="The check's id", examples=[EXAMPLE_ID
 CheckKey = Annotated[str, Path(description="The check's id, or its unique_key", examples=[EXAMPLE_ID])]
 ChannelId = Annotated[str, Path(description="The channel's id", examples=[EXAMPLE_ID])]
 IncidentId = Annotated[str, Path(description="The incident's id", examples=[EXAMPLE_ID])]
+KeyId = Annotated[str, Path(description="The key's id", examples=[EXAMPLE_ID])]
+ProjectId = Annotated[str, Path(description="The project's id", examples=[EXAMPLE_ID])]
 Before = Annotated[str | None, Query(description="Only what is older than this", examples=["2026-10-18T03:00:00+00:00"])]
 
 
