@@ -18,7 +18,9 @@ demo: .venv/.run ## watch a job fall silent, the alert arrive, and the job retur
 test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
 	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "not prove" --durations=10 $(ARGS)
 
-prove: .venv/.dev ## run the longer loops: kill -9, every time zone; ARGS as above
+prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other people's clients; ARGS as above
+	@sh scripts/debian.sh
+	@.venv/bin/python scripts/clients.py
 	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
 
 check: .venv/.dev ## lint, format, types, floors, the rules of the house, known vulnerabilities
@@ -40,7 +42,7 @@ clean: ## remove what can be made again; ./data stays
 	@sh scripts/venv.sh && touch $@
 
 .venv/.run: pyproject.toml constraints.txt | .venv/.made
-	@.venv/bin/python scripts/install.py embedded,demo && touch $@
+	@.venv/bin/python scripts/install.py embedded && touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/.made
 	@.venv/bin/python scripts/install.py dev && touch .venv/.run $@
