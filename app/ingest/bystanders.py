@@ -3,6 +3,7 @@ its Watchdog has stopped. They are answered 200 and kept as ignored: a link past
 
 import json
 import re
+from functools import lru_cache
 
 PREVIEWERS = re.compile(
     r"Slackbot|Slack-ImgProxy|Discordbot|TelegramBot|WhatsApp|facebookexternalhit|facebookcatalog|Facebot|Twitterbot|LinkedInBot"
@@ -19,7 +20,12 @@ STATUS = re.compile(rb'"status"\s*:\s*"(firing|resolved)"')
 
 def previews(method: str, user_agent: str) -> bool:
     """Whether this looks at a link instead of pinging: a known previewer, scanner or crawler with GET or HEAD."""
-    return method in ("GET", "HEAD") and PREVIEWERS.search(user_agent) is not None
+    return method in ("GET", "HEAD") and _previewer(user_agent)
+
+
+@lru_cache(maxsize=4096)
+def _previewer(user_agent: str) -> bool:
+    return PREVIEWERS.search(user_agent) is not None
 
 
 def resolves(body: bytes) -> bool:

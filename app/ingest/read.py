@@ -183,6 +183,8 @@ def _read_time(ping: Ping, headers: Headers) -> None:
 
 def wants_receipt(accept: bytes) -> bool:
     """Whether JSON is asked for before plain text: many clients name it beside `*/*` without meaning it."""
+    if b"json" not in accept.lower():
+        return False
     weights = {}
     for part in accept.decode("latin-1").lower().split(","):
         kind, *parameters = (piece.strip() for piece in part.split(";"))
