@@ -19,7 +19,7 @@ NAMES = {
     "filter_default_fail", "badge_url",
 }  # fmt: skip
 ADDRESSES = {"uuid", "ping_url", "update_url", "pause_url", "resume_url", "channels", "aliases"}
-OURS = {"kind", "early", "max_runtime", "failures_to_alert", "successes_to_recover", "deadline"}
+OURS = {"kind", "early", "max_runtime", "failures_to_alert", "successes_to_recover", "deadline", "source", "retired"}
 DOWN_DAILY = {"schedule": "0 3 * * *", "tz": "Europe/Berlin"}
 
 

@@ -90,6 +90,8 @@ async def test_what_is_no_longer_named_is_retired_and_never_missed(world: World)
     assert gone.json()["retired"] == 1
     a = (await monitors(world))["a"]
     assert (a["status"], a["retired_at"] is not None, a["deadline"]) == ("paused", True, None)
+    seen = {check["slug"]: check for check in (await world.api("GET", "checks/")).json()["checks"]}
+    assert [(seen[slug]["source"], seen[slug]["retired"]) for slug in ("a", "b")] == [("celery", True), ("celery", False)]
     assert (await world.client.get(f"/ping/a/{world.project.api_key}")).status_code == 200
     await world.client.get(f"/ping/b/{world.project.api_key}")
     await world.advance(600)

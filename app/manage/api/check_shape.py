@@ -58,6 +58,7 @@ def shape(row: MonitorRow, view: View, linked: Linked) -> dict[str, Any]:
     return shown | {
         "kind": row.kind, "early": row.early, "max_runtime": row.max_runtime, "failures_to_alert": row.failures_to_alert,
         "successes_to_recover": row.successes_to_recover, "deadline": second(seen.deadline),
+        "source": row.source, "retired": row.retired_at is not None,
     }  # fmt: skip
 
 

@@ -102,6 +102,8 @@ class Check(BaseModel):
     failures_to_alert: int
     successes_to_recover: int
     deadline: str | None = Field(description="Not heard by then, it is down", examples=[AT])
+    source: str = Field(description="Which program declares it in its syncs; empty: none", examples=["celery"])
+    retired: bool = Field(description="Its program no longer names it: paused, and pings are kept as ign, until it does")
 
 
 class Checks(BaseModel):
