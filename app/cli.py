@@ -121,6 +121,7 @@ def project_create(
     from app.store.migrate import migrate as run
 
     settings = load(data=data)
+    _refuse_another_database(settings)
     with _database(settings) as dsn:
         run(dsn)
         made = asyncio.run(_create_project(dsn, name, email, monitor_limit))
@@ -174,6 +175,15 @@ def _check_schema(dsn: str) -> None:
             raise BadSettings("the database is not migrated: run `missedbeat-server migrate` first")
     except OperationalError as error:
         structlog.get_logger().warning("the database cannot be reached yet", error=str(error.orig).splitlines()[0])
+
+
+def _refuse_another_database(settings: Settings) -> None:
+    """A project in a database that no service runs on helps nobody: one is made only in a folder that was named."""
+    if not settings.database_url and "data" not in settings.model_fields_set and not (settings.data / "postgres").exists():
+        raise BadSettings(
+            f"there is no service's data in {settings.data}: name its folder with --data, or its DATABASE_URL.\n"
+            "`make run` keeps its own in ./data: missedbeat-server project create NAME --data ./data"
+        )
 
 
 @contextmanager

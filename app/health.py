@@ -23,11 +23,11 @@ def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRoute
     """The routes; `accepting` says whether this process takes pings."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/livez")
+    @router.api_route("/livez", methods=["GET", "HEAD"])
     async def livez() -> PlainTextResponse:
         return PlainTextResponse("alive")
 
-    @router.get("/readyz")
+    @router.api_route("/readyz", methods=["GET", "HEAD"])
     async def readyz(request: Request) -> JSONResponse:
         missing = [] if accepting() else ["pings are not accepted: the database does not take our ticks"]
         try:

@@ -1,7 +1,6 @@
 """What every route shares: Session, Now, Caller, the JSON that came in, and the one table from errors to HTTP."""
 
 import asyncio
-import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,12 +13,15 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
+from app import json_body
 from app.api_limit import ApiLimit
 from app.errors import (
     Conflict,
@@ -41,6 +43,7 @@ log = structlog.get_logger()
 
 MOST_JSON = 1_000_000
 READ_LIMIT = 30.0  # seconds for a body to arrive
+BODILESS = ("GET", "HEAD", "DELETE")
 STATUS: dict[type[MissedbeatError], int] = {
     NotFound: 404,
     Conflict: 409,
@@ -99,7 +102,8 @@ async def _now(session: Session) -> datetime:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object, whatever its Content-Type; an empty one is {}. Raises Invalid, TooLarge and TooSlow."""
+    """The body as a JSON object, whatever its Content-Type; an empty one is {}, and by the methods that need none anything that
+    is no object: some clients send `null` with every GET. Raises Invalid, TooLarge and TooSlow."""
     body = bytearray()
     try:
         async with asyncio.timeout(READ_LIMIT):
@@ -110,14 +114,11 @@ async def read_json(request: Request) -> dict[str, Any]:
     except TimeoutError:
         raise TooSlow("the body did not arrive in time") from None
     try:
-        found = json.loads(body.decode("utf-8-sig")) if body.strip() else {}
-        json.dumps(found, allow_nan=False).encode()
-        json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise Invalid("could not parse request body") from None
-    if not isinstance(found, dict):
-        raise Invalid("json validation error: value is not an object")
-    return found
+        return json_body.parse(bytes(body))
+    except json_body.NoObject:
+        if request.method in BODILESS:
+            return {}
+        raise
 
 
 Given = Annotated[dict[str, Any], Depends(read_json)]
@@ -176,9 +177,19 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error), **more}, status, headers)
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     refused = cast(HTTPException, error)
-    return JSONResponse({"error": str(refused.detail).lower()}, refused.status_code, refused.headers)
+    headers = {"Allow": _allowed(request)} if refused.status_code == 405 else refused.headers
+    return JSONResponse({"error": str(refused.detail).lower()}, refused.status_code, headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path: each is a route of its own, and OPTIONS is answered outside of them."""
+    methods = {"OPTIONS"} if request.scope["path"].startswith(OPEN) else set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 async def _malformed(_: Request, error: Exception) -> JSONResponse:
@@ -224,11 +235,12 @@ CORS = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, DELETE"),
     (b"access-control-allow-headers", b"X-Api-Key, Authorization, Content-Type"),
+    (b"access-control-expose-headers", b"Retry-After"),
     (b"access-control-max-age", b"600"),
 ]
 
 
-OPEN = ("/api/v", "/badge/", "/b/")  # what pages of other sites may ask for
+OPEN = ("/api/v", "/api/docs", "/api/openapi.json", "/badge/", "/b/")  # what pages of other sites may ask for
 API = re.compile(r"/api/v([123])(/.*?)/?", re.DOTALL)
 
 
@@ -262,6 +274,9 @@ class Outside:
                 message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in there)]
             await send(message)
 
+        if scope["path"].endswith("\n"):  # which the patterns of routes take for the end of a path
+            await _answer(dressed, 404, b'{"error":"not found"}')
+            return
         if is_open and scope["method"] == "OPTIONS":
             await _answer(dressed, 204, b"")
             return

@@ -8,6 +8,10 @@ from app.errors import Invalid
 
 LONGEST = 200
 TOKEN = re.compile(r"[A-Za-z0-9_-]{4,200}")
+OURS = frozenset({
+    "livez", "readyz", "metrics", "healthz", "docs", "login", "signup", "logout", "static", "favicon.ico", "robots.txt",
+})  # fmt: skip
+"""Paths at the root that are this service's own, where those of Dead Man's Snitch stand too."""
 PING_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -40,6 +44,8 @@ def check_alias(service: str, token: str) -> tuple[Service, str]:
     elif known in KEYED:
         if not (0 < len(token) <= LONGEST) or not token.isprintable() or "/" in token:
             raise Invalid(f"token: a key of {known} has 1 to {LONGEST} characters, none of them a slash")
+    elif known is Service.SNITCH and token.lower() in OURS:
+        raise Invalid(f"token: /{token} is an address of this service itself")
     elif not TOKEN.fullmatch(token):
         raise Invalid(f"token: a token of {known} has 4 to {LONGEST} letters, digits, - and _")
     return known, token

@@ -201,10 +201,9 @@ def _end(turn: Turn, end: CheckIn) -> RunRecord:
     late = m.last_applied_at is not None and end.at < m.last_applied_at
     if end.run_id is None or (failed and m.rule.max_runtime is None):
         _plain_end(turn, end.at, run)
-    if run is not None and not late:
-        m.last_duration = end.at - run.started_at
     if late:
         return record
+    m.last_duration = None if run is None else end.at - run.started_at
     _close_missing(turn, end.at)
     m.last_end_at = m.last_applied_at = end.at
     if m.floor is not None and end.at >= m.floor - AFTER_EDIT:

@@ -2,7 +2,7 @@
 a monitor was taken for silent wrongly."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.domain.horizon import Horizon
 from app.domain.monitor import on_check_in
@@ -10,32 +10,72 @@ from app.domain.run import Outcome, RunRecord
 from app.domain.state import CheckIn, Decision, Monitor, Reason, Signal, Status
 from app.domain.verdict import Turn
 
+AFTER_REPORT = timedelta(seconds=60)
+
 
 def on_report(monitor: Monitor, report: CheckIn, received: datetime, horizon: Horizon) -> Decision:
     """Judge a check-in of the past, `report.at`, which is not after `received`.
 
     A success from before the deadline whose silence turned the monitor down withdraws that: the monitor is up as of `received`,
     with reason `withdrawn`. Where by a report's own time the next deadline has passed as well, one that is down stays down: a
-    deadline never moves beyond the rule applied to that time, and nobody is told of a return that is over already.
+    deadline never moves beyond the rule applied to that time, and nobody is told of a return that is over already. A report
+    alone never alerts but by a fail: what it begins to expect of a run, or of a monitor that expected nothing or its first
+    check-in, is due a minute after it was received at the earliest, for the rest of the story may be on its way.
     """
     turn = Turn(monitor, horizon)
     turn.settle_silence()
-    m = turn.m
-    was_down = m.status is Status.DOWN
-    before_the_fall = m.down_since is not None and report.signal is Signal.SUCCESS and report.at <= m.down_since
-    if before_the_fall and not _shows_no_silence(m, report):
-        return _for_history(monitor, report, received, horizon)
-    if before_the_fall:
-        if m.missing is not None:
-            turn.record(RunRecord(m.missing.key, m.missing.at, Outcome.UNKNOWN, slot=m.missing.slot))
-            m.missing = None
-        turn.turn(Status.UP, received, Reason.WITHDRAWN)
-    heard = on_check_in(m, report, horizon)
+    settled = turn.decision()
+    m = settled.monitor
+    silenced = m.down_since is not None and report.signal is Signal.SUCCESS and report.at <= m.down_since
+    if silenced and not _shows_no_silence(m, report):
+        return _after(settled, _for_history(m, report, received, horizon))
+    before = _withdrawn(m, received, horizon) if silenced else Decision(m)
+    heard = on_check_in(before.monitor, report, horizon)
     deadline, up = heard.monitor.deadline(), heard.monitor.status is Status.UP
-    if was_down and up and deadline is not None and deadline < horizon.at:
-        return _for_history(monitor, report, received, horizon)
-    transitions, records = (*turn.transitions, *heard.transitions), (*turn.records.values(), *heard.records)
-    return replace(heard, transitions=transitions, records=records)
+    if m.status is Status.DOWN and up and deadline is not None and deadline <= received:
+        return _after(settled, _for_history(m, report, received, horizon))
+    if heard.kept_as is not Signal.IGNORED:
+        _give_time(heard.monitor, m, report, received)
+    return _after(settled, _in_order(m.turned_at, _after(before, heard)))
+
+
+def _after(first: Decision, then: Decision) -> Decision:
+    """Both, in order."""
+    return replace(then, transitions=(*first.transitions, *then.transitions), records=(*first.records, *then.records))
+
+
+def _in_order(turned_at: datetime | None, decision: Decision) -> Decision:
+    """No transition is dated before the one before it, whatever its report says."""
+    m, transitions = decision.monitor, []
+    for transition in decision.transitions:
+        turned_at = transition.at if turned_at is None else max(transition.at, turned_at)
+        transitions.append(replace(transition, at=turned_at))
+    if transitions and m.down_since is not None:
+        m.down_since = turned_at
+    m.turned_at = turned_at
+    return replace(decision, transitions=tuple(transitions))
+
+
+def _withdrawn(m: Monitor, received: datetime, horizon: Horizon) -> Decision:
+    """Up again as if it had never been down; the slot that was called missed could only not be heard."""
+    turn = Turn(m, horizon)
+    if m.missing is not None:
+        turn.record(RunRecord(m.missing.key, m.missing.at, Outcome.UNKNOWN, slot=m.missing.slot))
+        turn.m.missing = None
+    turn.turn(Status.UP, received, Reason.WITHDRAWN)
+    return turn.decision()
+
+
+def _give_time(m: Monitor, before: Monitor, report: CheckIn, received: datetime) -> None:
+    """What this report began to expect is not due at once."""
+    soonest = received + AFTER_REPORT
+    known = {run.key for run in before.runs}
+    m.runs = tuple(
+        replace(run, deadline=max(run.deadline, soonest)) if run.key not in known and run.deadline is not None else run
+        for run in m.runs
+    )
+    if before.status in (Status.NEW, Status.PAUSED):
+        m.floor = max(at for at in (m.floor, before.deadline(), soonest) if at is not None)
 
 
 def _shows_no_silence(m: Monitor, report: CheckIn) -> bool:
@@ -45,8 +85,7 @@ def _shows_no_silence(m: Monitor, report: CheckIn) -> bool:
     return not any(r.outcome is Outcome.OVERRUN and r.run_id != report.run_id for r in m.runs)
 
 
-def _for_history(monitor: Monitor, report: CheckIn, received: datetime, horizon: Horizon) -> Decision:
-    """As if something had been applied since: the run is kept, and nothing turns."""
-    before = monitor.last_applied_at
-    heard = on_check_in(replace(monitor, last_applied_at=received), report, horizon)
-    return replace(heard, monitor=replace(heard.monitor, last_applied_at=before))
+def _for_history(m: Monitor, report: CheckIn, received: datetime, horizon: Horizon) -> Decision:
+    """As if something had been applied since, to a monitor whose silence is settled: the run is kept, and nothing turns."""
+    heard = on_check_in(replace(m, last_applied_at=received), report, horizon)
+    return replace(heard, monitor=replace(heard.monitor, last_applied_at=m.last_applied_at))

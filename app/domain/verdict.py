@@ -168,6 +168,7 @@ class Turn:
     def turn(self, after: Status, at: datetime, reason: Reason, run: Run | None = None) -> None:
         """The status becomes `after`; numbered, chained, with what it was decided from."""
         m, before = self.m, self.m.status
+        m.turned_at = at if m.turned_at is None else max(at, m.turned_at)
         m.transition_count += 1
         m.status, m.successes = after, 0
         facts = evidence(m, before, after, at, reason, self.horizon, run)

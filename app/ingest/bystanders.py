@@ -6,13 +6,12 @@ import re
 from functools import lru_cache
 
 PREVIEWERS = re.compile(
-    r"Slackbot|Slack-ImgProxy|Discordbot|TelegramBot|WhatsApp|facebookexternalhit|facebookcatalog|Facebot|Twitterbot|LinkedInBot"
-    r"|SkypeUriPreview|MicrosoftPreview|ms-office|Microsoft Office|Teams/|TeamsBot|SafeLinks|Safelink|BingPreview|bingbot"
-    r"|Googlebot|Google-InspectionTool|GoogleOther|Google-PageRenderer|Google-Safety|AdsBot-Google|APIs-Google|Mediapartners"
-    r"|GoogleImageProxy|Google-Read-Aloud|Storebot-Google|Applebot|iMessage|DuckDuckBot|YandexBot|Baiduspider|PetalBot"
-    r"|AhrefsBot|SemrushBot|Mattermost-Bot|RocketChat|Rocket\.Chat|ZoomBot|Zulip|Viber|redditbot|Pinterestbot|Embedly"
-    r"|Iframely|Mastodon/|Proofpoint|Mimecast|Barracuda|MessageLabs|Symantec|TrendMicro|FireEye|Cisco-IronPort|urlscan|VirusTotal"
-    r"|GPTBot|ChatGPT-User|OAI-SearchBot|ClaudeBot|PerplexityBot|CCBot|Bytespider|Amazonbot|archive\.org_bot",
+    r"\b(Slackbot|Slack-ImgProxy|Discordbot|TelegramBot|WhatsApp/|facebookexternalhit|facebookcatalog|Facebot|Twitterbot"
+    r"|LinkedInBot|SkypeUriPreview|MicrosoftPreview|ms-office|Microsoft Office|TeamsBot|SafeLinks?|BingPreview|bingbot|Googlebot"
+    r"|Google-InspectionTool|GoogleOther|Google-PageRenderer|Google-Safety|AdsBot-Google|APIs-Google|Mediapartners-Google"
+    r"|GoogleImageProxy|Google-Read-Aloud|Storebot-Google|Applebot|DuckDuckBot|YandexBot|Baiduspider|PetalBot|AhrefsBot"
+    r"|SemrushBot|Mattermost-Bot|Rocket\.Chat|redditbot|Pinterestbot|Embedly|Iframely|Mastodon/|Proofpoint|Mimecast|urlscan"
+    r"|VirusTotal|GPTBot|ChatGPT-User|OAI-SearchBot|ClaudeBot|PerplexityBot|CCBot|Bytespider|Amazonbot|archive\.org_bot)",
     re.IGNORECASE,
 )
 STATUS = re.compile(rb'"status"\s*:\s*"(firing|resolved)"')

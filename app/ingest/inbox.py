@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -158,7 +158,7 @@ class Inbox:
     async def _record_apart(self, batch: Sequence[Waiting], error: Exception, again: bool) -> None:
         """An error of data: make a partition that is missing; else halve the batch until the bad check-in stands alone."""
         if again and partitions.are_missing(error):
-            await self._make_partitions([w.ping.at for w in batch if w.ping.at is not None])
+            await self._make_partitions(reports=any(w.ping.at is not None for w in batch))
             await self._record(batch, again=False)
         elif len(batch) == 1:
             log.error("check-in cannot be recorded", signal=str(batch[0].ping.target.signal), error=_words(error))
@@ -168,11 +168,13 @@ class Inbox:
             await self._record(batch[:middle])
             await self._record(batch[middle:])
 
-    async def _make_partitions(self, reported: Sequence[datetime]) -> None:
+    async def _make_partitions(self, reports: bool) -> None:
+        """Those that should be there, and for `reports` those of the past that they may be of."""
         async with self._sessions() as session:
             now = await blackouts.now(session)
-            months = {partitions.month_of(at) for at in reported if now - OLDEST_REPORT * 2 < at < now}
-            made = await partitions.make(session, [*partitions.wanted(now), *sorted(months, key=lambda month: month.start)])
+            days = range(0, OLDEST_REPORT.days + 2, 20) if reports else ()
+            past = {partitions.month_of(now - timedelta(days=day)): None for day in days}
+            made = await partitions.make(session, [*partitions.wanted(now), *past])
             await session.commit()
         log.warning("partitions were missing and have been made", partitions=made, at=utc_now().isoformat())
 

@@ -87,8 +87,6 @@ class Reader:
             return refused
         if previews(ping.method, ping.user_agent):
             ping.ignored = "a look at the link is no sign of life"
-        if resolves(ping.body):
-            ping.ignored = "an alert that is over is no sign of life"
         return ping
 
     def said(self, request: Ping, target: Target, query: bytes, headers: Headers) -> Ping:
@@ -97,6 +95,8 @@ class Reader:
         read_query(ping, query)
         if ping.at is not None:
             _read_time(ping, headers)
+        if target.signal is Signal.SUCCESS and resolves(ping.body):
+            ping.ignored = "an alert that is over is no sign of life"
         ping.create = ping.create and not previews(ping.method, ping.user_agent)
         self.add_message(ping)
         return ping
@@ -175,7 +175,7 @@ def _read_time(ping: Ping, headers: Headers) -> None:
     ping.key = tokens.hashed(key) if key else None
     try:
         ping.sent_at = parsedate_to_datetime(headers[b"date"].decode("latin-1"))
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return
     if ping.sent_at.tzinfo is None:
         ping.sent_at = None

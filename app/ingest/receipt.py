@@ -25,7 +25,7 @@ def receipt(row: Locked, ping: Ping, decision: Decision) -> dict[str, Any]:
 
 
 def _warnings(ping: Ping, decision: Decision) -> list[str]:
-    found = list(ping.warnings)
+    found = list(dict.fromkeys(ping.warnings))
     if ping.truncated:
         found.append(f"the body was cut off after {len(ping.body)} bytes")
     if decision.kept_as is Signal.IGNORED:

@@ -36,6 +36,8 @@ from app.store.engine import Sessions
 from app.store.rows import Locked
 
 OLDEST_REPORT = timedelta(days=60)
+ANY_CLOCK = timedelta(days=20 * 366)  # a clock further off says nothing, and sums with it would overflow
+INSTANT = timedelta(microseconds=1)
 CLOCKS_AGREE = timedelta(seconds=2)  # a Date header has whole seconds
 
 
@@ -57,6 +59,7 @@ class Recording:
     keys: Mapping[bytes, UUID]  # API keys that pings came with, and what they open
     rows: dict[UUID, Locked]
     repeats: dict[Repeat, Answered]
+    full: set[Address] = field(default_factory=set)  # whose monitor could not be made: the project is full
     made: list[tuple[Locked, Decision]] = field(default_factory=list)
     check_ins: list[dict[str, Any]] = field(default_factory=list)
     remembered: dict[Repeat, dict[str, Any]] = field(default_factory=dict)
@@ -75,7 +78,7 @@ class Hearing:
 async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, ping_limit: int) -> list[Answer]:
     """Record a batch and return the answer for each, in order. Raises TooLate, or what the database raised; in both cases
     nothing was recorded, unless COMMIT itself failed, which leaves it open."""
-    created = await create_missing(sessions, batch)
+    created, full = await create_missing(sessions, batch)
     async with sessions() as session:
         asked_at = monotonic()
         moment = await blackouts.moment(session, margin)
@@ -83,6 +86,7 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
         doubt = timedelta(seconds=elapsed_at - asked_at)
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
         recording = await _look_up(session, batch, moment, ping_limit)
+        recording.full = full
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
         for position in sorted(range(len(batch)), key=lambda i: received[i]):
             heard = Hearing(batch[position], received[position], doubt, position in created)
@@ -119,7 +123,7 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
     if not ping.may_say_when(project, recording.keys):
         return answers.KEY_WRONG
     if row is None:
-        return answers.FULL if monitor is None else answers.BUSY  # no room; or deleted between its making and now
+        return answers.FULL if ping.target.address in recording.full else answers.BUSY  # deleted between its making and now
     repeat = (row.id, ping.idempotency_key or "", str(ping.target.signal))
     if ping.idempotency_key is not None and repeat in recording.repeats:
         return _again(recording.repeats[repeat], ping, row)
@@ -177,8 +181,9 @@ def _said_at(ping: Ping, received: datetime) -> datetime | None:
     """The client's own time, the error of its clock taken off, never later than received; None where it is about that."""
     if ping.at is None:
         return None
-    skew = timedelta() if ping.sent_at is None else received - ping.sent_at
-    at = ping.at if abs(skew) <= CLOCKS_AGREE else ping.at + skew
+    said, sent = _within(ping.at, received), _within(ping.sent_at or received, received)
+    skew = received - sent
+    at = said if abs(skew) <= CLOCKS_AGREE else said + skew
     if at > received + CLOCKS_AGREE:
         ping.warnings.append("at lies in the future: the time of reception counts")
     elif at < received - OLDEST_REPORT:
@@ -187,9 +192,14 @@ def _said_at(ping: Ping, received: datetime) -> datetime | None:
     return at if at < received - CLOCKS_AGREE else None
 
 
+def _within(at: datetime, now: datetime) -> datetime:
+    return min(max(at, now - ANY_CLOCK), now + ANY_CLOCK)
+
+
 def _not_before_the_last(m: Monitor, received: datetime, doubt: timedelta) -> datetime:
-    newest = max((at for at in (m.last_applied_at, m.last_start_at) if at is not None), default=received)
-    return newest if received < newest <= received + doubt else received
+    """Never so early that it falls before, or together with, what it may as well have followed."""
+    newest = max((at for at in (m.last_applied_at, m.last_start_at) if at is not None), default=received - doubt)
+    return newest + INSTANT if received - INSTANT < newest <= received + doubt else received
 
 
 def _kept(row: Locked, ping: Ping, received: datetime, at: datetime | None, decision: Decision) -> dict[str, Any]:

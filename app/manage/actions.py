@@ -22,7 +22,8 @@ from app.store.tables import ChannelRow
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a monitor is to be. `names`: columns name, slug, tags, description, methods, filters; None leaves a part as it is."""
+    """What a monitor is to be. `names`: columns name, slug, tags, description, methods, filters, zone; None leaves a part as it
+    is."""
 
     names: dict[str, Any] = field(default_factory=dict)
     rule: Rule | None = None

@@ -25,8 +25,8 @@ from app.errors import Invalid, NotAllowed, OverLimit, TooLarge
 from app.store import accounts, addresses, blackouts, channels, decisions, monitors, synced
 from app.store.addresses import Address
 from app.store.blackouts import Moment
-from app.store.rows import Locked, rule_columns
-from app.store.synced import New
+from app.store.rows import Locked
+from app.store.synced import Changed, New
 from app.web import Given, House, Session
 
 routes = APIRouter()
@@ -130,6 +130,7 @@ class Reconciling:
         self._moment = moment
         self._least = least
         self._made: list[tuple[Locked, Decision]] = []
+        self._changed: list[Changed] = []
 
     async def run(self, key: str) -> dict[str, int]:
         """Do it all; returns how many were made, were there, and were retired. `key`: the API key, hashed, that opens them."""
@@ -141,7 +142,8 @@ class Reconciling:
         self._refuse_twins(there)
         known = {name: rows[there[name]] for name in self._wanted.items if name in there and there[name] in rows}
         for name, row in known.items():
-            await self._renew(row, self._wanted.items[name])
+            self._renew(row, self._wanted.items[name])
+        await synced.change(self._session, self._project, self._changed)
         retired = await self._retire([rows[id_] for id_ in set(mine) - set(there.values()) if id_ in rows])
         await decisions.write(self._session, self._moment.now, self._made)
         created = await self._create([name for name in self._wanted.items if name not in known])
@@ -155,9 +157,9 @@ class Reconciling:
                 del self._wanted.items[name]
                 self._wanted.errors.append({"key": name, "error": f"key: is the same monitor as {seen[there[name]]}"})
 
-    async def _renew(self, row: Locked, declared: Declaration) -> None:
+    def _renew(self, row: Locked, declared: Declaration) -> None:
         """As declared from now on, armed if it is new; resumed, where it was a sync that paused it. What is so already is not
-        touched: no deadline moves."""
+        touched: no deadline moves. What a person made stays that person's: no sync retires it."""
         now, horizon, before = self._moment.now, self._moment.horizon, row.monitor.rule
         rule = declared.rule_after(before, now, self._least)
         if rule != before:
@@ -166,14 +168,10 @@ class Reconciling:
             self._take(row, on_resume(row.monitor, now, horizon))
         if row.monitor.status is Status.NEW and row.monitor.due is None:
             self._take(row, on_expect_first(row.monitor, now, horizon))
-        columns = rule_columns(rule) if rule != before else {}
-        if row.retired_at is not None:
-            columns["retired_at"] = None
-        if row.source != self._wanted.source:
-            columns["source"] = self._wanted.source
-        if declared.name and row.name != declared.name:
-            columns["name"] = declared.name
-        await monitors.edit(self._session, self._project, row.id, columns)
+        name = declared.name or row.name
+        source = self._wanted.source if row.source or row.retired_at is not None else ""
+        if rule != before or row.retired_at is not None or (name, source) != (row.name, row.source):
+            self._changed.append(Changed(row.id, name, source, rule))
 
     async def _retire(self, rows: list[Locked]) -> int:
         """Pause them without a word; returns how many. Those that a person paused stay that person's."""

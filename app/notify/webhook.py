@@ -43,7 +43,7 @@ def check_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     method = str(given.get("method") or "POST").upper()
     if method not in METHODS:
         raise Invalid(f"method: choose one of {', '.join(METHODS)}")
-    headers = _checked_headers(given.get("headers") or {})
+    headers = _checked_headers({} if given.get("headers") is None else given["headers"])
     kept = {"url": given["url"], "secret": _checked_secret(given.get("secret") or new_secret(), "secret")}
     if given.get("secret_before"):
         kept["secret_before"] = _checked_secret(given["secret_before"], "secret_before")

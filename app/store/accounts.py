@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain import tokens
 from app.errors import Conflict, NotAllowed
 from app.store import addresses, keys, monitors
-from app.store.tables import ApiKeyRow, ChannelRow, ProjectRow
+from app.store.tables import AddressRow, ApiKeyRow, ChannelRow, ProjectRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,22 @@ async def rename(session: AsyncSession, project_id: UUID, name: str) -> None:
 
 async def set_ping_key(session: AsyncSession, project_id: UUID, key: str | None, now: datetime) -> None:
     """From now on pings by slug are heard by this key, or none; the one before opens nothing any more. Of two at once the
-    later counts. Raises Conflict for a key that somebody has or had, unless it is this project's now."""
+    later counts. A key that this project had before is taken back. Raises Conflict for one that another has or had."""
     before = (await project(session, project_id, lock=True)).ping_key
     if key is not None and key == before:
         return
     if before is not None:
         await addresses.revoke(session, "ping_key", before, now)
-    if key is not None and not await addresses.add_unless_taken(session, "ping_key", key, project_id, None):
+    if key is not None and not await _take(session, project_id, key):
         raise Conflict('this key cannot be used: let one be made, with "new"')
     await session.execute(update(ProjectRow).where(ProjectRow.id == project_id).values(ping_key=key))
+
+
+async def _take(session: AsyncSession, project_id: UUID, key: str) -> bool:
+    """Whether the ping key leads to this project from now on: new to all, or one that it had before."""
+    mine = (AddressRow.kind == "ping_key", AddressRow.key == key, AddressRow.project_id == project_id)
+    back = await session.execute(update(AddressRow).where(*mine).values(revoked_at=None).returning(AddressRow.key))
+    return back.first() is not None or await addresses.add_unless_taken(session, "ping_key", key, project_id, None)
 
 
 async def has_room(session: AsyncSession, project_id: UUID, times: int = 1, more: int = 1) -> bool:

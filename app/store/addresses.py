@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, TextClause, cast, delete, insert, select, text, update
+from sqlalchemy import Text, TextClause, Uuid, any_, cast, delete, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -43,7 +44,10 @@ BY_API_KEY = text(f"""
     JOIN api_keys k ON k.hash = decode(v.key, 'hex') AND k.revoked_at IS NULL
         AND (k.service = v.kind OR (k.service = '' AND k.scope <> 'ro'))
     LEFT JOIN addresses a ON a.kind = v.kind AND a.key = k.project_id || ':' || v.name AND a.revoked_at IS NULL
-    LEFT JOIN monitors m ON m.project_id = k.project_id AND m.slug = v.name AND m.slug <> ''""")  # noqa: S608
+    LEFT JOIN monitors m ON m.project_id = k.project_id AND m.slug = v.name AND m.slug <> '' AND NOT EXISTS (
+        SELECT FROM addresses o
+        WHERE o.project_id = m.project_id AND o.monitor_id = m.id AND o.kind = v.kind AND o.revoked_at IS NULL)""")  # noqa: S608
+"""A slug counts where the monitor is not called otherwise by that service."""
 OPENS = text("""
     SELECT encode(k.hash, 'hex'), k.project_id FROM api_keys k
     WHERE k.hash = ANY(CAST(:hashes AS bytea[])) AND k.revoked_at IS NULL AND k.service = '' AND k.scope <> 'ro'""")
@@ -91,7 +95,7 @@ async def set_aliases(session: AsyncSession, project: UUID, monitor: UUID, alias
 async def aliases(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[Alias]]:
     """The aliases of each of these monitors, in one order."""
     query = select(AddressRow.monitor_id, AddressRow.kind, AddressRow.key).where(
-        AddressRow.project_id == project, AddressRow.monitor_id.in_(monitors), ALIAS
+        AddressRow.project_id == project, AddressRow.monitor_id == any_(literal(list(monitors), ARRAY(Uuid))), ALIAS
     )
     found: dict[Any, list[Alias]] = {}
     for monitor, kind, key in await session.execute(query.order_by(AddressRow.kind, AddressRow.key)):

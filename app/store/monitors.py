@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, delete, func, insert, select, text, update
+from sqlalchemy import Text, Uuid, any_, delete, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -84,8 +84,8 @@ async def save(session: AsyncSession, saved: Sequence[tuple[Locked, Decision]]) 
 
 
 async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]) -> None:
-    """A new monitor with its address. `names`: name, slug, tags, description, methods, filters, source. A slug already taken
-    is a violation of `monitors_slug`, which the caller turns into words."""
+    """A new monitor with its address. `names`: name, slug, tags, description, methods, filters, source, zone. A slug already
+    taken is a violation of `monitors_slug`, which the caller turns into words."""
     await session.execute(insert(MonitorRow).values(row_of(project, monitor, Monitor(rule), now, names)))
     await addresses.add(session, "ping", str(monitor), project, monitor)
 
@@ -94,7 +94,7 @@ def row_of(project: UUID, monitor: UUID, state: Monitor, now: datetime, names: d
     """All columns of a new monitor."""
     blank = Locked(project, monitor, "", "", "", "", "", NO_FILTERS, None, state)
     key = {"project_id": project, "id": monitor, "unique_key": unique_key(monitor), "created_at": now}
-    return {**key, **names, **rule_columns(state.rule), **state_of(blank, state)}
+    return {**key, "zone": "UTC", **names, **rule_columns(state.rule), **state_of(blank, state)}
 
 
 async def create_unless_taken(
@@ -203,7 +203,7 @@ async def subscriptions(session: AsyncSession, project: UUID, monitors: Sequence
     query = (
         select(SubscriptionRow.monitor_id, SubscriptionRow.channel_id)
         .join(ChannelRow, (ChannelRow.project_id == SubscriptionRow.project_id) & (ChannelRow.id == SubscriptionRow.channel_id))
-        .where(SubscriptionRow.project_id == project, SubscriptionRow.monitor_id.in_(monitors))
+        .where(SubscriptionRow.project_id == project, SubscriptionRow.monitor_id == any_(literal(list(monitors), ARRAY(Uuid))))
         .order_by(ChannelRow.created_at, ChannelRow.id)
     )
     found: dict[UUID, list[UUID]] = {}

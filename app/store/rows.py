@@ -19,10 +19,10 @@ STATE = {
     "heard": "bigint", "run_count": "bigint", "transition_count": "bigint", "memory": "jsonb",
 }  # fmt: skip
 RULE = (
-    "kind", "period", "expression", "zone", "grace", "early", "max_runtime", "failures_to_alert", "successes_to_recover",
+    "kind", "period", "expression", "grace", "early", "max_runtime", "failures_to_alert", "successes_to_recover",
     "manual_resume",
 )  # fmt: skip
-NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at")
+NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at", "zone")
 NO_FILTERS = Filters()
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
 COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
@@ -52,6 +52,7 @@ class Locked:
     buckets: Buckets = field(default_factory=dict)
     source: str = ""
     retired_at: datetime | None = None  # paused by a sync of its source that no longer named it
+    zone: str = "UTC"  # of its calendar; of a period none, but it stays for the next calendar
 
     def wake_for(self, deadline: datetime | None) -> datetime | None:
         """When the sweeper must look: a deadline further away leaves it, a nearer one moves it."""
@@ -87,7 +88,7 @@ def monitor_of(row: Columns) -> Monitor:
         last_end_at=row["last_end_at"], last_applied_at=row["last_applied_at"],
         last_success_at=row["last_success_at"], last_start_at=row["last_start_at"],
         last_duration=timedelta(seconds=last_duration) if last_duration is not None else None,
-        down_since=row["down_since"],
+        down_since=row["down_since"], turned_at=_maybe(memory.get("turned_at")),
         heard=row["heard"], run_count=row["run_count"], transition_count=row["transition_count"],
         recent=tuple(Heard(_at(h[0]), Signal(h[1]), h[2], h[3]) for h in memory.get("recent", ())),
     )  # fmt: skip
@@ -110,12 +111,12 @@ def state_of(row: Locked, m: Monitor) -> dict[str, Any]:
 
 def rule_of(row: Columns) -> Rule:
     """The rule of a row; raises where the row holds none that makes sense."""
-    return _rule(*(row[name] for name in RULE))
+    return _rule("" if row["kind"] == "every" else row["zone"], *(row[name] for name in RULE))
 
 
 @lru_cache(maxsize=4096)
 def _rule(
-    kind: str, period: int | None, expression: str | None, zone: str, grace: int, early: int | None, max_runtime: int | None,
+    zone: str, kind: str, period: int | None, expression: str | None, grace: int, early: int | None, max_runtime: int | None,
     failures_to_alert: int, successes_to_recover: int, manual_resume: bool,
 ) -> Rule:  # fmt: skip
     return Rule(
@@ -140,14 +141,14 @@ def _schedule(kind: str, period: int | None, expression: str | None, zone: str) 
 
 
 def rule_columns(rule: Rule) -> dict[str, Any]:
-    """The columns of RULE for a rule."""
+    """The columns of RULE for a rule, and its zone where it has one."""
     schedule = rule.schedule
     every = isinstance(schedule, Every)
-    return {
+    zone = {} if isinstance(schedule, Every) else {"zone": schedule.zone}
+    return zone | {
         "kind": "every" if every else "cron" if isinstance(schedule, Cron) else "oncalendar",
         "period": _seconds(schedule.period) if isinstance(schedule, Every) else None,
         "expression": None if isinstance(schedule, Every) else schedule.expression,
-        "zone": "UTC" if isinstance(schedule, Every) else schedule.zone,
         "grace": _seconds(rule.grace), "early": _seconds(rule.early), "max_runtime": _seconds(rule.max_runtime),
         "failures_to_alert": rule.failures_to_alert, "successes_to_recover": rule.successes_to_recover,
         "manual_resume": rule.manual_resume,
@@ -167,10 +168,9 @@ def _memory(m: Monitor, buckets: Buckets) -> dict[str, Any]:
         memory["ended"] = [[e.run_id, e.attempt, _text(e.at)] for e in m.ended]
     if m.plain_end is not None:
         memory["plain_end"] = [_text(m.plain_end.at), _text(m.plain_end.ended_started_at)]
-    if m.taken_at is not None:
-        memory["taken_at"] = _text(m.taken_at)
     if m.missing is not None:
         memory["missing"] = [m.missing.key, _text(m.missing.at), _text(m.missing.slot)]
+    memory |= {name: _text(at) for name in ("taken_at", "turned_at") if (at := getattr(m, name)) is not None}
     if m.recent:
         memory["recent"] = [[_text(h.at), h.signal, h.run_id, h.exit_status] for h in m.recent]
     return memory

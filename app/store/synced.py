@@ -3,18 +3,20 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
 from app.domain.alias import Service
-from app.domain.state import Monitor
+from app.domain.state import Monitor, Rule
 from app.store import monitors
 from app.store.addresses import alias_key
+from app.store.rows import rule_columns
 from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SubscriptionRow
+from app.store.unnest import arrays, unnest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,33 @@ class New:
     key: str
     state: Monitor
     names: dict[str, Any]
+
+
+class Changed(NamedTuple):
+    """A monitor, locked, as it is declared from now on; it is not retired, or no longer."""
+
+    id: UUID
+    name: str
+    source: str
+    rule: Rule
+
+
+_CHANGED = {
+    "id": "uuid", "name": "text", "source": "text", "kind": "text", "period": "int", "expression": "text", "zone": "text",
+    "grace": "int", "max_runtime": "int", "failures_to_alert": "int", "successes_to_recover": "int", "early": "int",
+}  # fmt: skip
+_WRITTEN = ", ".join(column for column in _CHANGED if column not in ("id", "zone"))
+_TAKEN = ", ".join(f"v.{column}" for column in _CHANGED if column not in ("id", "zone"))
+CHANGE = text(f"""
+    UPDATE monitors m SET ({_WRITTEN}, zone, retired_at) = ROW({_TAKEN}, coalesce(v.zone, m.zone), NULL)
+    FROM {unnest(_CHANGED)} WHERE m.project_id = :project AND m.id = v.id""")  # noqa: S608
+
+
+async def change(session: AsyncSession, project: UUID, changed: Sequence[Changed]) -> None:
+    """Write them all in one statement: pings wait for these rows."""
+    if changed:
+        rows = [{"zone": None, **one._asdict(), **rule_columns(one.rule)} for one in changed]
+        await session.execute(CHANGE, {**arrays(_CHANGED, rows), "project": project})
 
 
 async def opened_by(session: AsyncSession, service: Service, key: str) -> ApiKeyRow | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.horizon import Horizon
-from app.domain.monitor import on_check_in, on_silence
+from app.domain.monitor import on_check_in, on_expect_first, on_silence
 from app.domain.report import on_report
 from app.domain.run import Outcome
 from app.domain.schedule import Cron, Every
@@ -107,6 +107,52 @@ def test_a_report_on_a_new_monitor_counts_from_its_own_time() -> None:
     """Nothing was expected; now it is, since then."""
     decision = report(Monitor(HOURLY), 10, 30)
     assert (decision.monitor.status, decision.monitor.deadline()) == (Status.UP, T0 + 80 * MINUTE)
+
+
+def test_a_run_that_really_overran_is_told_whatever_else_is_reported() -> None:
+    """A spool says that one run began and another went well: the first, which died, is an alert a minute later; and a report of
+    old takes no alert away that was due before it came."""
+    rule = Rule(Every(24 * 60 * MINUTE), grace=60 * MINUTE, max_runtime=MINUTE)
+    m = report(heard(Monitor(rule), 0), 100, 130, Signal.START, run_id="r1").monitor
+    m = report(m, 100.1, 130, run_id="r2").monitor
+    (turned,) = on_silence(m, Horizon(T0 + 135 * MINUTE)).transitions
+    assert (turned.after, turned.reason) == (Status.DOWN, Reason.OVERRUN)
+    started = on_check_in(
+        heard(Monitor(rule), 0), CheckIn(Signal.START, T0 + 10 * MINUTE, "r1"), Horizon(T0 + 10 * MINUTE)
+    ).monitor
+    decision = report(started, 10.5, 15)
+    assert [t.after for t in decision.transitions] == [Status.DOWN]
+    assert decision.monitor.status is Status.DOWN
+
+
+def test_a_start_and_its_end_reported_together_alert_nobody() -> None:
+    """The run was fine, only its messages were late: no overrun between the two."""
+    m = report(heard(Monitor(Rule(Every(24 * 60 * MINUTE), grace=MINUTE / 2)), 0), 100, 130, Signal.START, run_id="r").monitor
+    m = silent(m, 130.5)
+    decision = report(m, 100.2, 130.5, run_id="r")
+    assert (m.status, decision.monitor.status, decision.transitions) == (Status.UP, Status.UP, ())
+    assert decision.duration == MINUTE / 5
+
+
+def test_history_told_to_a_new_monitor_alerts_nobody_at_once() -> None:
+    """Days of history, oldest first, or one old start: it is given a minute, and an armed one its first deadline."""
+    m = Monitor(HOURLY)
+    for minutes in (-3000, -2000, -1000, -30):
+        m = report(m, minutes, 0).monitor
+    assert m.status is Status.UP
+    assert m.deadline() == T0 + 40 * MINUTE
+    armed = on_expect_first(Monitor(HOURLY), T0, Horizon(T0)).monitor
+    assert report(armed, -3000, 0).monitor.deadline() == armed.deadline()
+    lone = report(Monitor(HOURLY), -180, 0, Signal.START).monitor
+    assert lone.deadline() == T0 + MINUTE
+
+
+def test_transitions_are_dated_in_order() -> None:
+    """A fail reported after a withdrawal, from before it, is told, and not dated before what it follows."""
+    down = silent(heard(Monitor(HOURLY), 0), 75)
+    up = report(down, 65, 80).monitor
+    (turned,) = report(up, 66, 81, Signal.FAIL).transitions
+    assert (turned.after, turned.at) == (Status.DOWN, T0 + 80 * MINUTE)
 
 
 STEPS = st.lists(

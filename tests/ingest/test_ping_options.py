@@ -1,6 +1,7 @@
 """What a ping may say beside its path: words in its body, a message, its own time, a key in the headers, and who must not be
 taken for the job."""
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -283,14 +284,52 @@ async def test_a_wrong_clock_is_corrected_by_what_it_says_now(world: World) -> N
 async def test_reports_from_before_the_oldest_partition_are_kept_too(world: World) -> None:
     """A laptop that was away for weeks: its report is recorded, not refused for ever."""
     check = await world.check(timeout=86_400 * 90, grace=60)
-    for days in (45, 59, 300):
+    for days in (45, 59, 90, 130, 300, 30_000):
         answer = await report(world, check, ago=days * 86_400, headers=JSON)
-        assert answer.status_code == 200
-    assert (await world.seen(check))["n_pings"] == 3
-    assert "60 days" in answer.json()["warnings"][0]
+        assert answer.status_code == 200, answer.text
+        assert days < 60 or "60 days" in answer.json()["warnings"][0]
+    assert (await world.seen(check))["n_pings"] == 6
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT",
+     "Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "yesterday", ""],
+)  # fmt: skip
+@pytest.mark.parametrize("at", ["1", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_clock_that_makes_no_sense_fails_no_ping(world: World, date: str, at: str) -> None:
+    """Whatever it says of now and then: with the key it counts, without it is refused, and never an error of ours."""
+    check = await world.check(timeout=86_400, grace=60)
+    assert (await world.ping(check, params={"at": at}, headers={"date": date})).status_code == 401
+    headers = {"date": date, "x-api-key": world.project.api_key}
+    assert (await world.ping(check, params={"at": at}, headers=headers)).status_code == 200
 
 
 # too many
+
+
+async def test_a_fail_that_quotes_an_alert_is_a_fail(world: World) -> None:
+    """Only a plain ping can be a Watchdog's; what says itself what it is counts as that."""
+    check = await world.check()
+    await world.ping(check, "/fail", content=b'{"status": "resolved", "alerts": []}')
+    assert await types(world, check) == ["fail"]
+
+
+async def test_a_refused_twin_in_the_same_moment_keeps_nobody_from_making_a_monitor(calm: World) -> None:
+    """Of first pings together one comes with another project's key: the others make their monitor all the same."""
+    foreign = await calm.new_project("other")
+    path = f"/ping/{calm.project.ping_key}/crowd?create=1"
+    bad = calm.client.get(f"{path}&at=2026-10-18T03:00:00Z", headers={"x-api-key": foreign.api_key})
+    got = await asyncio.gather(bad, *(calm.client.get(path) for _ in range(5)))
+    assert sorted(answer.status_code for answer in got) == [200, 200, 200, 200, 201, 401]
+
+
+async def test_keys_of_a_service_that_look_alike_are_two_jobs(world: World) -> None:
+    """`db:backup` and `dbbackup` would have one slug: each has a monitor of its own, so that neither hides the other's death."""
+    for key in ("db:backup", "dbbackup", "db:backup"):
+        assert (await world.client.get(f"/p/{world.project.api_key}/{key}?state=complete")).status_code == 200
+    checks = (await world.api("GET", "checks/")).json()["checks"]
+    assert sorted((check["name"], check["n_pings"]) for check in checks) == [("db:backup", 2), ("dbbackup", 1)]
 
 
 async def test_a_monitor_may_have_its_pings_and_no_more(dsn: str) -> None:

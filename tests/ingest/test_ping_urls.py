@@ -176,3 +176,15 @@ async def test_twenty_first_pings_at_once_make_one_monitor(calm: World) -> None:
     assert sorted(a.status_code for a in answers) == [200] * 19 + [201]
     (check,) = (await calm.api("GET", "checks/")).json()["checks"]
     assert check["n_pings"] == 20
+
+
+async def test_a_deploy_and_a_first_ping_at_once_are_one_check(calm: World) -> None:
+    """`unique` with the slug, and create=1, together: neither is refused, and the schedule is the deploy's."""
+    for n in range(10):
+        body = {"name": "m", "slug": f"job-{n}", "timeout": 600, "unique": ["slug"]}
+        deploy = calm.api("POST", "checks/", body)
+        ping = calm.client.get(f"/ping/{calm.project.ping_key}/job-{n}?create=1")
+        answers = await asyncio.gather(*((deploy, ping) if n % 2 else (ping, deploy)))
+        assert sorted(answer.status_code for answer in answers) == [200, 201], [answer.text for answer in answers]
+    checks = (await calm.api("GET", "checks/")).json()["checks"]
+    assert [check["timeout"] for check in checks] == [600] * 10

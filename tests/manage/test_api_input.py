@@ -1,9 +1,11 @@
 """Bad input: always 400 with words that name the field, never a 500, and nothing is changed."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from tests.world import World
 
@@ -78,13 +80,16 @@ RAW: list[tuple[bytes, str]] = [
         (body, "could not parse request body")
         for body in (b"{", b"nope", b"\xff\xfe", b'{"a": NaN}', b'{"name": Infinity}', b"{'a': 1}")
     ),
-    (b'{"name": "\\ud800"}', "could not parse request body"),
-    (b'{"\\udfff": 1}', "could not parse request body"),
-    (b'{"unknown": ["\\ud800"]}', "could not parse request body"),
+    (b'{"name": "\\ud800"}', "json validation error: name has half of a surrogate pair"),
+    (b'{"\\udfff": 1}', "json validation error: a name has half of a surrogate pair"),
+    (b'{"name": "x", "unknown": ["\\ud800"]}', "json validation error: unknown has half of a surrogate pair"),
     (b"[" * 10_000, "could not parse request body"),
     (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "could not parse request body"),
-    (b'{"timeout": ' + b"9" * 5000 + b"}", "could not parse request body"),
-    *((body, "json validation error: value is not an object") for body in (b"[]", b"1", b'"x"', b"null", b"true")),
+    (b'{"name": "x", "timeout": ' + b"9" * 5000 + b"}", "json validation error: timeout is too large"),
+    (b'{"timeout": -' + b"9" * 5000 + b"}", "json validation error: timeout is too small"),
+    (b'{"grace": 1e400}', "json validation error: grace is too large"),
+    (b'{"aliases": [{"token": 1e400}]}', "json validation error: aliases has a number that is out of range"),
+    *((body, "json validation error: value is not an object") for body in (b"[]", b"1", b'"x"', b"true")),
 ]
 
 
@@ -111,6 +116,37 @@ async def test_a_body_that_is_no_json_object_is_refused(world: World, path: str)
             answer = await world.client.post(f"/api/v3/{path}", content=body, headers={**key, "content-type": kind})
             assert (answer.status_code, answer.json()) == (400, {"error": words}), body[:40]
     assert (await world.api("GET", "checks/")).json() == {"checks": []}
+
+
+NO_NEED = (b"null", b"[]", b"1", b'"x"', b"{", b"nope", b"\xff\xfe", b" null\n")
+
+
+async def test_every_get_takes_a_body_that_is_no_object_for_none(world: World) -> None:
+    """Some clients send `null` with every GET; so do HEAD and DELETE, and `null` says nothing in a POST either."""
+    key = {"X-Api-Key": world.project.api_key}
+    check = await world.check()
+    await world.api("POST", "channels/", {"kind": "email", "name": "e", "address": "a@example.com"})
+    await world.ping(check, "/fail", content=b"body")
+    things = {"check": check["uuid"], "n": "1", "project": str(world.project.id)}
+    for name, path in (("channel", "channels/"), ("incident", "incidents/")):
+        things[name] = (await world.api("GET", path)).json()[path.strip("/")][0]["id"]
+    routes = [r for r in iter_route_contexts(world.web.app.routes) if r.path and r.path.startswith("/api/v3") and r.methods]
+    asked = 0
+    for path in [route.path or "" for route in routes if "GET" in (route.methods or ())]:
+        url = re.sub(r"{(\w+)}", lambda found: things.get(found[1], "x"), path)
+        without = await world.client.get(url, headers=key)
+        assert without.status_code == (404 if "/deliveries/{" in path else 200), path
+        for body in NO_NEED:
+            answer = await world.client.request("GET", url, content=body, headers=key)
+            assert answer.status_code == without.status_code, (path, body, answer.text)
+        asked += 1
+    assert asked >= 20
+    for method, path, status in (("POST", "checks/", 201), ("POST", f"checks/{check['uuid']}/pause", 200)):
+        assert (await world.client.request(method, f"/api/v3/{path}", content=b"null", headers=key)).status_code == status
+    for body in NO_NEED:
+        made = await world.check()
+        path = f"/api/v3/checks/{made['uuid']}"
+        assert (await world.client.request("DELETE", path, content=body, headers=key)).status_code == 200
 
 
 async def test_a_body_of_more_than_a_megabyte_is_not_read(world: World) -> None:
@@ -235,5 +271,26 @@ async def test_other_methods_and_paths_are_refused_in_json(world: World) -> None
         answer = await world.api(method, path)
         assert answer.status_code == status
         assert list(json.loads(answer.text)) == ["error"]
-    for path in ("/api/v4/checks/", "/api/v0/checks/", "/api/", "/api/v3/checks//"):
+    for path in ("/api/v4/checks/", "/api/v0/checks/", "/api/", "/api/v3/checks//", "/api/v3/checks%0a", "/livez%0a"):
         assert (await world.client.get(path, headers={"X-Api-Key": world.project.api_key})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v3/checks/", "GET, OPTIONS, POST"),
+        ("/api/v1/checks/x", "DELETE, GET, OPTIONS, POST"),
+        ("/api/v3/checks/x/pause", "OPTIONS, POST"),
+        ("/api/v2/status/", "GET, HEAD, OPTIONS"),
+        ("/api/docs", "GET, OPTIONS"),
+        ("/badge/x/y.svg", "GET, HEAD, OPTIONS"),
+        ("/livez", "GET, HEAD"),
+        ("/metrics", "GET"),
+    ],
+)
+async def test_another_method_is_told_all_that_the_path_has(world: World, path: str, allowed: str) -> None:
+    """405 with `Allow`, and each of them is one that the path has."""
+    answer = await world.client.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    for method in allowed.split(", "):
+        assert (await world.client.request(method, path)).status_code != 405

@@ -118,6 +118,8 @@ NO_CHANNELS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "email", "address": "a@example.com", "hears": "some"}, "hears has unexpected value"),
     ({"kind": "email", "address": "a@example.com", "hears": []}, "hears has unexpected value"),
     ({"kind": "webhook", "url": "https://example.com", "headers": ["a"]}, "headers"),
+    ({"kind": "webhook", "url": "https://example.com", "headers": []}, "headers"),
+    ({"kind": "webhook", "url": "https://example.com", "headers": ""}, "headers"),
     ({"kind": "webhook", "url": "https://example.com", "headers": {"a": "b\r\nc: d"}}, "headers"),
     ({"kind": "webhook", "url": "https://example.com", "method": 7}, "method"),
     ({"kind": "webhook", "url": "https://example.com", "method": ["POST"]}, "method"),

@@ -107,6 +107,18 @@ async def test_the_list_asks_the_database_as_often_for_many_checks_with_channels
     assert counted[5] == counted[200] <= 6
 
 
+OWN_PATHS = ("livez", "readyz", "metrics", "healthz", "docs", "login", "signup", "logout", "static", "favicon.ico", "robots.txt")
+
+
+@pytest.mark.parametrize("token", OWN_PATHS)
+async def test_an_alias_is_no_path_of_the_service_itself(world: World, token: str) -> None:
+    """A snitch's URL is its token at the root: there it would never be heard. Others' URLs stand elsewhere."""
+    answer = await world.api("POST", "checks/", {"aliases": [{"service": "deadmanssnitch", "token": token}]})
+    assert (answer.status_code, "token" in answer.json()["detail"]) == (400, True)
+    if "." not in token:
+        assert (await world.check(aliases=[{"service": "betterstack", "token": token}]))["aliases"]
+
+
 async def test_a_check_keeps_the_id_it_had_at_healthchecks(world: World) -> None:
     """No crontab changes but for the host: the old id pings beside the own one, in either case, until it is taken away."""
     old = "0D7C5B1E-93B1-4A7E-8A3F-3B9B5C8B1D11"

@@ -4,10 +4,11 @@ import asyncio
 import re
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from app.store import addresses, monitors
 from tests.many import patiently, statements
 from tests.world import World
 
@@ -99,6 +100,9 @@ async def test_a_browser_on_another_site_may_ask(world: World) -> None:
     answer = await world.client.get("/api/v3/checks/")
     assert asked.headers["access-control-allow-origin"] == answer.headers["access-control-allow-origin"] == "*"
     assert "X-Api-Key" in asked.headers["access-control-allow-headers"]
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]
+    for path in ("/api/docs", "/api/openapi.json"):
+        assert (await world.client.options(path)).status_code == 204
 
 
 # ---- keys
@@ -198,6 +202,19 @@ async def test_unique_edits_the_check_that_agrees(world: World) -> None:
         assert (await world.api("POST", "checks/", body)).status_code == 201
 
 
+async def test_unique_by_what_is_empty_edits_nobody(world: World) -> None:
+    """A name or slug that a client left empty is no other job's; empty tags count beside a name."""
+    other = await world.check(name="other", tags="")
+    nameless = await world.check()
+    for body in ({"slug": ""}, {"name": ""}, {"tags": ""}, {"name": "", "tags": ""}, {"name": "other", "slug": ""}):
+        answer = await world.api("POST", "checks/", {**body, "unique": list(body), "grace": 77})
+        assert answer.status_code == 201, body
+        assert (await world.api("DELETE", f"checks/{answer.json()['uuid']}")).status_code == 200
+    assert [await world.seen(check) for check in (other, nameless)] == [other, nameless]
+    answer = await world.api("POST", "checks/", {"name": "other", "tags": "", "unique": ["name", "tags"]})
+    assert (answer.status_code, answer.json()["uuid"]) == (200, other["uuid"])
+
+
 async def test_twenty_upserts_at_once_make_one_check(world: World) -> None:
     """One 201, nineteen 200, one row."""
     body = {"name": "once", "unique": ["name"]}
@@ -230,6 +247,9 @@ async def test_old_versions_derive_the_slug_from_the_name(world: World, version:
     first, second = [await post("", {"name": "Große Sicherung: Nacht!"}) for _ in range(2)]
     assert (first["slug"], second["slug"]) == ("groe-sicherung-nacht", "groe-sicherung-nacht-2")
     assert (await post(second["uuid"], {"name": "Große Sicherung: Nacht!", "grace": 60}))["slug"] == "groe-sicherung-nacht-2"
+    assert (await post(second["uuid"], {"name": "Tag"}))["slug"] == "tag"
+    assert (await post(second["uuid"], {"slug": ""}))["slug"] == ""
+    assert (await post(second["uuid"], {"grace": 70}))["slug"] == ""
     assert (await post(second["uuid"], {"name": "Tag"}))["slug"] == "tag"
     assert (await post("", {"name": "Other", "slug": "given"}))["slug"] == "given"
     assert (await post("", {"name": "!"}))["slug"] == ""
@@ -268,6 +288,30 @@ async def test_an_edit_changes_what_is_given_and_nothing_else(world: World) -> N
     assert (every["kind"], every["timeout"], every["early"], every["max_runtime"]) == ("every", 70, None, None)
     assert "schedule" not in every
     assert (await edited(tz="Asia/Tokyo"))["timeout"] == 70
+
+
+async def test_a_zone_stays_for_the_next_calendar(world: World) -> None:
+    """It is a field of its own: a period does without it and keeps it, made with it, edited to it or changed to a period; by
+    itself it moves no deadline there."""
+    made = await world.check(timeout=3600, tz="Europe/Riga")
+
+    async def edited(**body: Any) -> dict[str, Any]:
+        answer = await world.api("POST", f"checks/{made['uuid']}", body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    assert "tz" not in made
+    assert (await edited(schedule="0 3 * * *"))["tz"] == "Europe/Riga"
+    assert "tz" not in await edited(timeout=3600)
+    assert (await edited(schedule="0 3 * * *"))["tz"] == "Europe/Riga"
+    assert (await edited(timeout=3600))["kind"] == "every"
+    await world.ping(made)
+    before = await world.seen(made)
+    await world.advance(10)
+    assert await edited(tz="Asia/Tokyo") == before
+    assert (await edited(schedule="Mon..Fri 03:00"))["tz"] == "Asia/Tokyo"
+    assert (await edited(schedule="0 3 * * *", tz="UTC"))["tz"] == "UTC"
+    assert (await world.check(timeout=3600))["kind"] == "every"
 
 
 async def test_two_edits_at_once_both_count(world: World) -> None:
@@ -547,3 +591,15 @@ async def test_the_list_asks_the_database_as_often_for_two_hundred_checks_as_for
         answer = await world.api("GET", "checks/")
     assert len(answer.json()["checks"]) == 200
     assert len(for_many) == len(for_one) <= 5
+
+
+async def test_a_project_may_have_more_checks_than_a_statement_takes_parameters(world: World) -> None:
+    """PostgreSQL takes 65,535 of them: the list must not stop there."""
+    check = await world.check(channels=await channel(world, "a"), aliases=[{"service": "sentry", "token": "job"}])
+    many = [uuid4() for _ in range(70_000)] + [UUID(check["uuid"])]
+    async with world.sessions() as session:
+        ears = await monitors.subscriptions(session, world.project.id, many)
+        names = await addresses.aliases(session, world.project.id, many)
+        assert await addresses.aliases(session, world.project.id, []) == {}
+    assert {str(monitor): [str(one) for one in found] for monitor, found in ears.items()} == {check["uuid"]: [check["channels"]]}
+    assert {str(monitor): found for monitor, found in names.items()} == {check["uuid"]: [("sentry", "job")]}

@@ -20,6 +20,15 @@ async def test_ready_means_that_pings_are_taken_and_somebody_sweeps(world: World
     assert "nothing has swept" in str((await world.client.get("/readyz")).json()["missing"])
 
 
+async def test_watchers_that_send_head_are_answered_as_with_get(world: World) -> None:
+    """Of /livez, /readyz and the API's status."""
+    await world.sweep()
+    for path in ("/livez", "/readyz", *(f"/api/v{version}/status/" for version in (1, 2, 3))):
+        asked, answer = await world.client.head(path), await world.client.get(path)
+        assert (asked.status_code, asked.headers) == (answer.status_code, answer.headers), path
+        assert asked.status_code == (503 if path == "/readyz" else 200)
+
+
 async def test_metrics_tell_lags_read_from_the_tables(world: World) -> None:
     """A deadline nobody judged and a delivery nobody sent are seen, whoever is dead."""
     await world.api("POST", "channels/", {"kind": "email", "name": "mail", "address": "a@example.org"})

@@ -110,15 +110,15 @@ async def test_a_read_only_key_reads_incidents_and_changes_none(world: World) ->
         assert (answer.status_code, answer.json()) == (401, {"error": "wrong api key"})
 
 
-async def test_incidents_are_read_page_by_page_newest_first(world: World) -> None:
+async def test_incidents_are_read_page_by_page_newest_first(calm: World) -> None:
     """100 at a time; `before` with the last one's opening gives the rest, without gap or repeat."""
-    check = await world.check()
+    check = await calm.check()
     for _ in range(103):
-        await world.ping(check, "/fail")
-        await world.ping(check)
+        await calm.ping(check, "/fail")
+        await calm.ping(check)
     for path in ("incidents/", f"checks/{check['uuid']}/incidents/"):
-        first = await incidents(world, path)
-        rest = await incidents(world, f"{path}?before={first[-1]['opened_at']}")
+        first = await incidents(calm, path)
+        rest = await incidents(calm, f"{path}?before={first[-1]['opened_at']}")
         assert (len(first), len(rest)) == (100, 3)
         opened = [incident["opened_at"] for incident in first + rest]
         assert opened == sorted(set(opened), reverse=True)

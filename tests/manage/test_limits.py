@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,18 @@ async def test_the_command_line_sets_the_plan(world: World) -> None:
     key = json.loads(done.stdout)["api_key"]
     made = [(await world.api("POST", "checks/", {}, key=key)).status_code for _ in range(2)]
     assert made == [201, 403]
+
+
+async def test_the_command_line_makes_no_second_database_by_itself(tmp_path: Path) -> None:
+    """Without DATABASE_URL and without a folder that was named, where nothing is yet: refused in words, and nothing is made."""
+    clean = environment(HOME=str(tmp_path))
+    words = [COMMAND, "project", "create", "Lost"]
+    done = await asyncio.to_thread(subprocess.run, words, env=clean, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--data" in done.stderr
+    assert "make run" in done.stderr
+    assert "./data" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- calls of a key

@@ -84,9 +84,11 @@ async def test_what_is_ours_is_told_where_there_is_something_to_tell(world: Worl
     await world.advance(20)
     await world.ping(check)
     succeeded = (await world.now()).timestamp()
-    await world.ping(check, "/fail")
     found = await values(world)
     assert found["missedbeat_check_last_duration_seconds"] == {"job": pytest.approx(20, abs=2)}
+    await world.ping(check, "/fail")
+    found = await values(world)
+    assert "missedbeat_check_last_duration_seconds" not in found, "an end without a start has none"
     assert found["missedbeat_check_last_success_timestamp_seconds"] == {"job": pytest.approx(succeeded, abs=2)}
     due = datetime.fromisoformat((await world.seen(check))["next_ping"]).timestamp()
     assert found["missedbeat_check_next_expected_timestamp_seconds"] == {"job": pytest.approx(due, abs=1)}

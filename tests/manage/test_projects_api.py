@@ -76,6 +76,22 @@ async def test_a_ping_key_from_elsewhere_is_taken_over(world: World) -> None:
     assert await heard(world, theirs) == 200
 
 
+async def test_a_ping_key_that_the_project_had_before_is_taken_back(world: World) -> None:
+    """After a change that was none of the jobs' fault, or after pings by slug were off: they are heard again as they are."""
+    await world.check(slug="job")
+    first = world.project.ping_key
+    for between in ("new", None):
+        second = (await edited(world, ping_key=between))["ping_key"]
+        assert [await heard(world, key) for key in (first, second)] == [404, 404 if second is None else 200]
+        assert (await edited(world, ping_key=first))["ping_key"] == first
+        assert [await heard(world, key) for key in (first, second)] == [200, 404]
+    await edited(world, ping_key="new")
+    foreign = await world.new_project("other")
+    answer = await world.api("POST", f"projects/{foreign.id}", {"ping_key": first}, key=foreign.api_key)
+    assert answer.status_code == 409
+    assert [await heard(world, key) for key in (first, foreign.ping_key)] == [404, 404]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -219,18 +219,36 @@ async def test_a_full_project_takes_no_part_of_a_sync(world: World) -> None:
     assert (await sync(world, job("a"), job("b"))).json()["created"] == 1
 
 
-async def test_a_check_made_by_hand_is_taken_over_by_its_slug(world: World) -> None:
-    """Declared under its slug it takes schedule and source; two keys for one check are told apart by a clear error."""
-    check = await world.check(slug="nightly", name="By hand", grace=3600)
+async def alias(world: World, check: dict[str, Any], key: str) -> None:
+    """Another name of it in CronRadar."""
     await world.run(
         "INSERT INTO addresses (kind, key, project_id, monitor_id) VALUES ('cronradar', :k, :p, :m)",
-        k=f"{world.project.id}:Nightly.Job", p=world.project.id, m=check["uuid"],
+        k=f"{world.project.id}:{key}", p=world.project.id, m=check["uuid"],
     )  # fmt: skip
-    found = (await sync(world, job("Nightly.Job"), job("nightly", "0 9 * * *"))).json()
-    assert found["errors"] == [{"key": "nightly", "error": "key: is the same monitor as Nightly.Job"}]
+
+
+async def test_a_check_made_by_hand_takes_the_schedule_and_stays_its_makers(world: World) -> None:
+    """Declared under its slug it takes name and schedule; no longer declared it is watched on: no program made it."""
+    await world.check(slug="nightly", name="By hand", grace=3600)
+    await sync(world, job("nightly", "0 9 * * *"))
     row = (await monitors(world))["nightly"]
-    assert [row[name] for name in ("name", "expression", "source", "deadline")][:3] == ["Nightly.Job", "0 2 * * *", "celery"]
+    assert [row[name] for name in ("name", "expression", "source", "status")] == ["Nightly", "0 9 * * *", "", "new"]
     assert row["deadline"] is not None
+    assert (await sync(world, job("other"))).json()["retired"] == 0
+    assert (await monitors(world))["nightly"]["status"] == "new"
+
+
+async def test_two_keys_are_two_jobs_unless_somebody_made_them_one(world: World) -> None:
+    """Keys that make the same slug are told apart; two aliases of one check are a clear error."""
+    found = (await sync(world, job("db:backup"), job("dbbackup"))).json()
+    assert (found["created"], found["errors"]) == (2, [])
+    again = (await sync(world, job("dbbackup"), job("db:backup"))).json()
+    assert (again["updated"], again["created"], again["errors"]) == (2, 0, [])
+    check = await world.check(slug="one")
+    await alias(world, check, "first")
+    await alias(world, check, "second")
+    twins = (await sync(world, job("first"), job("second", "0 9 * * *"))).json()
+    assert twins["errors"] == [{"key": "second", "error": "key: is the same monitor as first"}]
 
 
 async def test_a_thousand_jobs_cost_as_many_statements_as_ten(world: World) -> None:

@@ -13,7 +13,16 @@ from app.errors import Invalid
 from app.manage import actions
 from app.manage.api.delivery_shape import shape as delivery_shape
 from app.manage.api.described import body
-from app.manage.api.described.channels import Channel, ChannelBody, ChannelEdit, Channels, NewChannel, Tested
+from app.manage.api.described.channels import (
+    EXAMPLE,
+    EXAMPLE_EDIT,
+    Channel,
+    ChannelBody,
+    ChannelEdit,
+    Channels,
+    NewChannel,
+    Tested,
+)
 from app.manage.api.described.incidents import Deliveries
 from app.manage.api.given import Fields
 from app.manage.api.wire import ChannelId, id_of, instant
@@ -37,7 +46,7 @@ async def list_channels(caller: Writer, session: Session) -> JSONResponse:
     return JSONResponse({"channels": [shape(row) for row in await channels.listed(session, caller.project)]})
 
 
-@routes.post("/channels", status_code=201, response_model=NewChannel, openapi_extra=body(ChannelBody, required=True))
+@routes.post("/channels", status_code=201, response_model=NewChannel, openapi_extra=body(ChannelBody, EXAMPLE, required=True))
 async def create_channel(caller: Writer, session: Session, house: House, given: Given, now: Now) -> JSONResponse:
     """Make a channel: `kind`, `name`, and the settings of its kind. A signing secret made here is shown this once."""
     fields, own = Fields(given), _settings(given)
@@ -62,7 +71,7 @@ async def get_channel(channel: ChannelId, caller: Writer, session: Session) -> J
     return JSONResponse(shape(await channels.get(session, caller.project, id_of(channel))))
 
 
-@routes.post("/channels/{channel}", response_model=Channel, openapi_extra=body(ChannelEdit))
+@routes.post("/channels/{channel}", response_model=Channel, openapi_extra=body(ChannelEdit, EXAMPLE_EDIT))
 async def edit_channel(channel: ChannelId, caller: Writer, session: Session, house: House, given: Given) -> JSONResponse:
     """Change name or `hears`, or replace the settings of its kind as a whole (a webhook's signing secret stays unless another
     is given). A channel that was disabled is in use again."""

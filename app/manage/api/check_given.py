@@ -26,6 +26,7 @@ LONGEST_KEYWORDS = 200
 LONGEST_CHANNELS = 10_000
 MOST_COUNTED = 100
 UNIQUE = ("name", "slug", "tags", "timeout", "grace")
+TELLING = ("name", "slug")
 KEYWORDS = ("start_kw", "success_kw", "failure_kw")
 FILTER_FLAGS = ("filter_subject", "filter_body", "filter_http_body", "filter_default_fail")
 SUBJECTS = {"subject": "success_kw", "subject_fail": "failure_kw"}  # Healthchecks' older names
@@ -48,21 +49,25 @@ class CheckGiven:
     expect_first: bool = False
     unique: tuple[str, ...] = ()
 
-    def rule_after(self, before: Rule, now: datetime) -> Rule:
-        """The rule with what is given in it. Raises Invalid."""
-        rule = replace(before, schedule=self._schedule(before.schedule, now), **self.rule)
+    def rule_after(self, before: Rule, zone: str, now: datetime) -> Rule:
+        """The rule with what is given in it; `zone` is the check's, which a period keeps for the next calendar. Raises
+        Invalid."""
+        rule = replace(before, schedule=self._schedule(before.schedule, zone, now), **self.rule)
         if isinstance(rule.schedule, Every) and rule.early is not None and rule.early >= rule.schedule.period:
             raise wrong("early", "is too large", "it must be shorter than timeout")
         return rule
 
     def names_after(self, before: Filters) -> dict[str, Any]:
-        """The names that are given, and where filters are given those in force before with them in."""
-        return {**self.names, "filters": self._filters(before).to_json()} if self.filters else self.names
+        """The names that are given, the zone among them, and where filters are given those in force before with them in."""
+        names = self.names if self.zone is None else {**self.names, "zone": self.zone}
+        return {**names, "filters": self._filters(before).to_json()} if self.filters else names
 
     def alike(self) -> dict[str, Any] | None:
-        """The columns that say whether this check is there already; None where `unique` names nothing, or what is not given."""
+        """The columns that say whether this check is there already; None where `unique` names nothing, or what is not given.
+        An empty name or slug tells no check from another, and empty tags do only beside one of them."""
         said = {**self.names, "timeout": self.timeout, "grace": self.rule.get("grace")}
-        if not self.unique or any(said.get(name) is None for name in self.unique):
+        telling = [said.get(name) for name in self.unique if name in TELLING] or [said.get(name) for name in self.unique]
+        if not self.unique or "" in telling or any(said.get(name) is None for name in self.unique):
             return None
         columns = {"timeout": "period"}
         return {columns.get(name, name): _plain(said[name]) for name in self.unique}
@@ -76,8 +81,7 @@ class CheckGiven:
                 after = replace(after, **words, filter_subject=any(words.values()))
         return replace(after, **{name: value for name, value in self.filters.items() if name not in SUBJECTS})
 
-    def _schedule(self, before: Schedule, now: datetime) -> Schedule:
-        old_zone = "UTC" if isinstance(before, Every) else before.zone
+    def _schedule(self, before: Schedule, old_zone: str, now: datetime) -> Schedule:
         old_expression = None if isinstance(before, Every) else before.expression
         if self.expression is None and self.timeout is not None:
             return Every(self.timeout)

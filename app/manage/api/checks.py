@@ -15,7 +15,7 @@ from app.manage.actions import Wanted
 from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check
 from app.manage.api.check_shape import Linked, View, shape
 from app.manage.api.described import ON_CONFLICT, body
-from app.manage.api.described.checks import Check, CheckBody, Checks
+from app.manage.api.described.checks import EXAMPLE, Check, CheckBody, Checks
 from app.manage.api.given import wrong
 from app.manage.api.wire import CheckId, CheckKey, Problem, Version, id_of
 from app.store import addresses, blackouts, channels, monitors
@@ -25,6 +25,8 @@ from app.store.tables import MonitorRow
 from app.web import Caller, Given, House, Now, Session, Shared, Writer
 
 routes = APIRouter(tags=["checks"])
+
+UTC = "UTC"  # where a new check is
 
 
 @routes.get("/checks", response_model=Checks)
@@ -52,7 +54,7 @@ async def list_checks(
         200: {"model": Check, "description": "`unique` found one, and it was edited"},
         403: {"model": Problem, "description": "The project has as many checks as its plan allows"},
     },
-    openapi_extra=body(CheckBody),
+    openapi_extra=body(CheckBody, EXAMPLE),
 )
 async def create_check(caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now) -> JSONResponse:
     """Make a check; with `unique`, edit the one that is there already (200)."""
@@ -68,7 +70,7 @@ async def create_check(caller: Writer, session: Session, house: House, version: 
         wanted.names["slug"] = await monitors.free_slug(session, caller.project, slug_of(wanted.names.get("name", "")))
     ears = await _channels(session, caller.project, wanted)
     made = Wanted(wanted.names_after(NO_FILTERS), None, ears, wanted.expect_first, wanted.aliases)
-    monitor = await actions.create(session, caller.project, made, wanted.rule_after(NEW_RULE, now), house.margin)
+    monitor = await actions.create(session, caller.project, made, wanted.rule_after(NEW_RULE, UTC, now), house.margin)
     row = await monitors.get(session, caller.project, monitor)
     return JSONResponse(await _one(session, house, caller, version, row), 201)
 
@@ -80,7 +82,7 @@ async def get_check(check: CheckKey, caller: Caller, session: Session, house: Ho
     return JSONResponse(await _one(session, house, caller, version, row))
 
 
-@routes.post("/checks/{check}", response_model=Check, openapi_extra=body(CheckBody))
+@routes.post("/checks/{check}", response_model=Check, openapi_extra=body(CheckBody, EXAMPLE))
 async def edit_check(
     check: CheckId, caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now
 ) -> JSONResponse:
@@ -151,11 +153,12 @@ async def _edit(
 ) -> MonitorRow:
     """Lock first, so that of two edits at once neither writes back what the other changed."""
     project, monitor = before.project_id, before.id
-    if version < 3 and "slug" not in wanted.names and wanted.names.get("name", before.name) != before.name:
+    named = "name" in wanted.names and (wanted.names["name"] != before.name or not before.slug)
+    if version < 3 and "slug" not in wanted.names and named:
         await monitors.one_namer(session, project)
         wanted.names["slug"] = await monitors.free_slug(session, project, slug_of(wanted.names["name"]), monitor)
     row = await monitors.lock_one(session, project, monitor)
-    names, rule = wanted.names_after(row.filters), wanted.rule_after(row.monitor.rule, now)
+    names, rule = wanted.names_after(row.filters), wanted.rule_after(row.monitor.rule, row.zone, now)
     ears = await _channels(session, project, wanted)
     await actions.edit(session, project, monitor, Wanted(names, rule, ears, wanted.expect_first, wanted.aliases), house.margin)
     return await monitors.get(session, project, monitor)

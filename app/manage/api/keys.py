@@ -10,7 +10,7 @@ from app.domain.alias import KEYED
 from app.domain.tokens import Scope
 from app.errors import Conflict, OverLimit
 from app.manage.api.described import ON_CONFLICT, body
-from app.manage.api.described.keys import Key, KeyBody, Keys, NewKey
+from app.manage.api.described.keys import EXAMPLE, Key, KeyBody, Keys, NewKey
 from app.manage.api.given import Fields, wrong
 from app.manage.api.wire import KeyId, Problem, id_of, instant
 from app.store import keys
@@ -33,7 +33,9 @@ async def list_keys(caller: Writer, session: Session) -> JSONResponse:
     return JSONResponse({"keys": [shape(row) for row in await keys.listed(session, caller.project)]})
 
 
-@routes.post("/keys", status_code=201, response_model=NewKey, responses=FULL | ON_CONFLICT, openapi_extra=body(KeyBody, True))
+@routes.post(
+    "/keys", status_code=201, response_model=NewKey, responses=FULL | ON_CONFLICT, openapi_extra=body(KeyBody, EXAMPLE, True)
+)
 async def create_key(caller: Writer, session: Session, given: Given, now: Now) -> JSONResponse:
     """Make a key of a `scope`: it is shown this once. Or take over the key of another `service`: its ping URLs, and nothing
     else, open the project with it."""

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain import tokens
 from app.errors import NotFound
 from app.manage.api.described import body
-from app.manage.api.described.projects import Project, ProjectBody, Projects
+from app.manage.api.described.projects import EXAMPLE, Project, ProjectBody, Projects
 from app.manage.api.given import Fields, wrong
 from app.manage.api.wire import ProjectId, Version, id_of, instant
 from app.store import accounts, monitors
@@ -37,7 +37,7 @@ async def get_project(project: ProjectId, caller: Caller, session: Session, hous
     return JSONResponse(await shown(session, house, caller, version))
 
 
-@routes.post("/projects/{project}", response_model=Project, openapi_extra=body(ProjectBody))
+@routes.post("/projects/{project}", response_model=Project, openapi_extra=body(ProjectBody, EXAMPLE))
 async def edit_project(
     project: ProjectId, caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now
 ) -> JSONResponse:

@@ -20,8 +20,9 @@ def without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-def body(model: type[BaseModel], required: bool = False) -> dict[str, Any]:
-    """`openapi_extra` for a body that the route reads by hand. Models inside it must be part of some answer too."""
+def body(model: type[BaseModel], example: dict[str, Any], required: bool = False) -> dict[str, Any]:
+    """`openapi_extra` for a body that the route reads by hand, with one that it takes as it stands: of the fields' own examples
+    all at once make none. Models inside it must be part of some answer too."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema, "example": example}}}}

@@ -7,6 +7,9 @@ from pydantic import BaseModel, Field
 from app.manage.api.described import AT
 from app.manage.api.wire import EXAMPLE_ID
 
+EXAMPLE = {"kind": "email", "name": "On call", "address": "ops@example.com"}
+EXAMPLE_EDIT = {"name": "On call", "hears": "down"}
+
 
 class ChannelBody(BaseModel):
     """A channel: what every kind has, then the settings of the kinds. Unknown keys are refused; secrets are never read back."""

@@ -9,6 +9,7 @@ from app.manage.api.described import AT, EXAMPLE_BACK, YEAR
 from app.manage.api.wire import EXAMPLE_ID
 
 EXAMPLE_URL = f"https://ping.example.com/ping/{EXAMPLE_ID}"
+EXAMPLE = {"name": "Nightly backup", "timeout": 86400, "grace": 3600}
 
 
 class Alias(BaseModel):

@@ -9,6 +9,7 @@ from app.manage.api.wire import EXAMPLE_ID
 
 Scope = Literal["rw", "ro", "ping"]
 Keyed = Literal["cronitor", "cronradar", "sentry"]
+EXAMPLE = {"name": "deploy", "scope": "rw"}
 
 
 class KeyBody(BaseModel):

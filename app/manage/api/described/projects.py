@@ -5,6 +5,8 @@ from pydantic import BaseModel, Field
 from app.manage.api.described import AT, without_default
 from app.manage.api.wire import EXAMPLE_ID
 
+EXAMPLE = {"name": "Backups"}
+
 
 class ProjectBody(BaseModel):
     """What is to change. Unknown keys are refused."""
@@ -15,7 +17,6 @@ class ProjectBody(BaseModel):
         pattern="^(new|[A-Za-z0-9_-]{20,100})$",
         description="new: another one, or one that was in use elsewhere; the one before opens nothing any more. "
         "null: no pings by slug",
-        examples=["new"],
         json_schema_extra=without_default,
     )
 
