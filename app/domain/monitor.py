@@ -136,7 +136,7 @@ def as_seen(monitor: Monitor, now: datetime, horizon: Horizon) -> Seen:
 
 def _nothing_before(m: Monitor, now: datetime) -> None:
     """What was received before a pause or a resume, and comes up after it, opens and turns nothing any more."""
-    m.last_applied_at, m.plain_end = now, PlainEnd(now, None)
+    m.last_applied_at, m.plain_end, m.barred_at = now, PlainEnd(now, None), now
 
 
 # a start

@@ -34,7 +34,9 @@ def attempt_of(m: Monitor, run_id: str | None) -> int:
 
 
 def already_over(m: Monitor, start: CheckIn) -> bool:
-    """Whether the run's end, or a later start of it, was applied before this start was looked at."""
+    """Whether the run's end, a later start of it, or a pause since, was applied before this start was looked at."""
+    if m.barred_at is not None and start.at < m.barred_at:
+        return True
     if start.run_id is not None:
         if any(e.run_id == start.run_id and e.at > start.at for e in m.ended):
             return True

@@ -98,7 +98,8 @@ class Monitor:
     `satisfied` newest slot satisfied · `due` slot expected next, None when none is · `anchor` what `due` was counted from ·
     `floor` no deadline before this until the next success or fail · `taker` key of the run that slots wait for ·
     `taken_at` newest start in its slot's window, the taker's even if over already · `last_end_at` last success or fail shown ·
-    `last_applied_at` the last of success, fail, pause and resume, to tell late arrivals · `turned_at` the last transition.
+    `last_applied_at` the last of success, fail, pause and resume, to tell late arrivals · `turned_at` the last transition ·
+    `barred_at` the last pause or resume: no run begins before it any more.
     """
 
     rule: Rule
@@ -124,6 +125,7 @@ class Monitor:
     last_duration: timedelta | None = None
     down_since: datetime | None = None
     turned_at: datetime | None = None
+    barred_at: datetime | None = None
     heard: int = 0
     run_count: int = 0
     transition_count: int = 0

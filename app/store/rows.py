@@ -23,6 +23,7 @@ RULE = (
     "manual_resume",
 )  # fmt: skip
 NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at", "zone")
+INSTANTS = ("taken_at", "turned_at", "barred_at")  # of the state, kept in `memory`
 NO_FILTERS = Filters()
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
 COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
@@ -88,7 +89,7 @@ def monitor_of(row: Columns) -> Monitor:
         last_end_at=row["last_end_at"], last_applied_at=row["last_applied_at"],
         last_success_at=row["last_success_at"], last_start_at=row["last_start_at"],
         last_duration=timedelta(seconds=last_duration) if last_duration is not None else None,
-        down_since=row["down_since"], turned_at=_maybe(memory.get("turned_at")),
+        down_since=row["down_since"], turned_at=_maybe(memory.get("turned_at")), barred_at=_maybe(memory.get("barred_at")),
         heard=row["heard"], run_count=row["run_count"], transition_count=row["transition_count"],
         recent=tuple(Heard(_at(h[0]), Signal(h[1]), h[2], h[3]) for h in memory.get("recent", ())),
     )  # fmt: skip
@@ -170,7 +171,7 @@ def _memory(m: Monitor, buckets: Buckets) -> dict[str, Any]:
         memory["plain_end"] = [_text(m.plain_end.at), _text(m.plain_end.ended_started_at)]
     if m.missing is not None:
         memory["missing"] = [m.missing.key, _text(m.missing.at), _text(m.missing.slot)]
-    memory |= {name: _text(at) for name in ("taken_at", "turned_at") if (at := getattr(m, name)) is not None}
+    memory |= {name: _text(at) for name in INSTANTS if (at := getattr(m, name)) is not None}
     if m.recent:
         memory["recent"] = [[_text(h.at), h.signal, h.run_id, h.exit_status] for h in m.recent]
     return memory
