@@ -37,6 +37,10 @@ REASONS = {
     "missed": "No check-in came in time.",
     "overrun": "It started but did not finish in time.",
     "failed": "It reported a failure.",
+    "not_dispatched": "Its scheduler did not dispatch it.",
+    "not_started": "It was dispatched, and no worker began it.",
+    "lost": "Its worker was lost while it ran.",
+    "stalled": "The scheduler is alive, and dispatches nothing.",
 }
 
 

@@ -9,7 +9,7 @@ from app.domain import slot as slots
 from app.domain.evidence import explain
 from app.domain.horizon import Horizon
 from app.domain.open_runs import already_over, attempt_of, close_all, keep_newest, open_run, retime, supersede, take_over
-from app.domain.run import OVERRUN_KEPT, Outcome, PlainEnd, Run, RunRecord, named, newest, record_of, remember
+from app.domain.run import OVERRUN_KEPT, Outcome, PlainEnd, Run, RunRecord, named, newest, pinged, record_of, remember
 from app.domain.schedule import Every
 from app.domain.state import (
     RECENT_KEPT,
@@ -94,7 +94,7 @@ def on_resume(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
     m.last_end_at = m.last_start_at = m.last_duration = m.floor = m.satisfied = None
     _nothing_before(m, now)
     turn.turn(Status.NEW, now, Reason.RESUMED)
-    if m.heard:
+    if m.heard or m.last_success_at is not None:
         turn.expect_after(now)
     return turn.decision()
 
@@ -148,7 +148,7 @@ def _start(turn: Turn, start: CheckIn) -> None:
     Starts may be heard in any order: what each of them does is what it would have done in its turn.
     """
     m, rule = turn.m, turn.m.rule
-    _arm_by_start(turn, start.at)
+    arm_by_start(turn, start.at)
     m.last_start_at = start.at if m.last_start_at is None else max(start.at, m.last_start_at)
     slot = slots.belongs_to(rule.schedule, start.at, rule.grace, rule.early, m.satisfied)
     run = None if already_over(m, start) else open_run(turn, start, slot)
@@ -158,14 +158,14 @@ def _start(turn: Turn, start: CheckIn) -> None:
         take_over(m, start.at, run if rule.max_runtime is not None else None)
 
 
-def _arm_by_start(turn: Turn, t: datetime) -> None:
+def arm_by_start(turn: Turn, t: datetime) -> None:
     """Where nothing is expected, or only since a start received after this one: expect the slot that the start belongs to;
     where that is over already, the next. Never an instant alert."""
     m, rule = turn.m, turn.m.rule
     late = m.last_applied_at is not None and t < m.last_applied_at
     if late or m.status is Status.PAUSED or (m.due is not None and not _armed_by_a_later_start(m, t)):
         return
-    _close_missing(turn, t)
+    close_missing(turn, t)
     turn.expect_after(t)
     slot = slots.belongs_to(rule.schedule, t, rule.grace, rule.early, None)
     open_slot = slot is not None and t <= slot + rule.grace and (m.satisfied is None or slot > m.satisfied)
@@ -204,7 +204,7 @@ def _end(turn: Turn, end: CheckIn) -> RunRecord:
     if late:
         return record
     m.last_duration = None if run is None else end.at - run.started_at
-    _close_missing(turn, end.at)
+    close_missing(turn, end.at)
     m.last_end_at = m.last_applied_at = end.at
     if m.floor is not None and end.at >= m.floor - AFTER_EDIT:
         m.floor = None  # not by what was received before the edit or the end of the blackout that set it
@@ -225,7 +225,7 @@ def _ended_run(m: Monitor, end: CheckIn) -> Run | None:
             return run
         if end.signal is not Signal.FAIL or m.rule.max_runtime is not None:
             return None
-    return newest(m.runs, until=end.at)
+    return newest(pinged(m.runs), until=end.at)
 
 
 def _plain_end(turn: Turn, at: datetime, run: Run | None) -> None:
@@ -236,7 +236,7 @@ def _plain_end(turn: Turn, at: datetime, run: Run | None) -> None:
     supersede(turn, tuple(r for r in m.runs if r.run_id is None and r.started_at <= at), at)
 
 
-def _close_missing(turn: Turn, at: datetime) -> None:
+def close_missing(turn: Turn, at: datetime) -> None:
     """The slots missed while nothing was heard become one row: from, to, count."""
     m = turn.m
     if m.missing is None:

@@ -5,16 +5,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.domain import slot as slots
-from app.domain.run import MOST_OPEN, Outcome, Run, named, newest, record_of, remember
-from app.domain.state import CheckIn, Monitor
+from app.domain.run import MOST_OPEN, UNWATCHED, Outcome, Run, named, newest, pinged, record_of, remember
+from app.domain.state import CheckIn, Monitor, Rule
 from app.domain.verdict import Turn
 
 
 def open_run(turn: Turn, start: CheckIn, slot: datetime | None) -> Run:
     """Open a run, in the place of one of the same id."""
     m, rule = turn.m, turn.m.rule
-    deadline = start.at + (rule.max_runtime if rule.max_runtime is not None else rule.grace)
-    run = Run(turn.new_key(), start.run_id, start.at, deadline, slot, attempt_of(m, start.run_id))
+    run = Run(turn.new_key(), start.run_id, start.at, None, slot, attempt_of(m, start.run_id))
+    run = replace(run, deadline=deadline_of(run, rule))
     before = named(m.runs, start.run_id) if start.run_id is not None else None
     if before is not None:
         supersede(turn, (before,), start.at)
@@ -68,9 +68,10 @@ def supersede(turn: Turn, runs: tuple[Run, ...], at: datetime) -> None:
 
 
 def keep_newest(turn: Turn, started_at: datetime) -> None:
-    """Without max_runtime only the newest start is timed, whether or not its end was heard already."""
-    last = newest(turn.m.runs)
-    supersede(turn, tuple(r for r in turn.m.runs if r != last or r.started_at < started_at), started_at)
+    """Without max_runtime only the newest start is timed, whether or not its end was heard already. Reported runs are apart."""
+    runs = pinged(turn.m.runs)
+    last = newest(runs)
+    supersede(turn, tuple(r for r in runs if r != last or r.started_at < started_at), started_at)
 
 
 def close_all(turn: Turn, now: datetime) -> None:
@@ -86,12 +87,20 @@ def retime(turn: Turn) -> None:
     m, rule = turn.m, turn.m.rule
     if rule.max_runtime is None and m.last_start_at is not None:
         keep_newest(turn, m.last_start_at)
-    allowed = rule.max_runtime if rule.max_runtime is not None else rule.grace
-    timed = [r if r.deadline is None else replace(r, deadline=r.started_at + allowed) for r in m.runs]
-    over_at = None if m.waits() else m.taken_at
+    timed = [r if r.deadline is None else replace(r, deadline=deadline_of(r, rule)) for r in m.runs]
+    m.taken_at = None if m.waits() else m.taken_at  # one that is open is looked at anew
     m.runs, m.taker = tuple(timed), None
-    if rule.max_runtime is not None:
-        _choose_taker(m, over_at)
+    _choose_taker(m, m.taken_at)
+
+
+def deadline_of(run: Run, rule: Rule) -> datetime:
+    """The deadline of an open run that has not passed it yet: of a reported one its limit, or when nobody says that it lives."""
+    if run.phase is None:
+        return run.started_at + (rule.max_runtime if rule.max_runtime is not None else rule.grace)
+    limit, alive_until = run.limit(rule.max_runtime), run.alive_until
+    if limit is None or alive_until is None:
+        return limit or alive_until or run.started_at + UNWATCHED
+    return min(limit, alive_until)
 
 
 def _choose_taker(m: Monitor, over_at: datetime | None) -> None:
@@ -99,6 +108,8 @@ def _choose_taker(m: Monitor, over_at: datetime | None) -> None:
     over already."""
     for run in sorted(m.runs, key=lambda r: (r.started_at, r.key), reverse=True):
         slot = slots.belongs_to(m.rule.schedule, run.started_at, m.rule.grace, m.rule.early, None)
+        if run.phase is None and m.rule.max_runtime is None:
+            continue
         timed = run.deadline is not None and (over_at is None or run.started_at >= over_at)
         if timed and slots.in_window(m.rule.schedule, run.started_at, slot, m.rule.grace, m.rule.early):
             m.taken_at, m.taker = run.started_at, run.key

@@ -1,6 +1,7 @@
 """A report: a check-in that says itself when it happened, heard later. It fills history, ends what it ends, and may show that
 a monitor was taken for silent wrongly."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from app.domain.state import CheckIn, Decision, Monitor, Reason, Signal, Status
 from app.domain.verdict import Turn
 
 AFTER_REPORT = timedelta(seconds=60)
+Hear = Callable[[Monitor], Decision]
 
 
 def on_report(monitor: Monitor, report: CheckIn, received: datetime, horizon: Horizon) -> Decision:
@@ -22,19 +24,26 @@ def on_report(monitor: Monitor, report: CheckIn, received: datetime, horizon: Ho
     alone never alerts but by a fail: what it begins to expect of a run, or of a monitor that expected nothing or its first
     check-in, is due a minute after it was received at the earliest, for the rest of the story may be on its way.
     """
+    return hear_late(monitor, report, received, horizon, lambda m: on_check_in(m, report, horizon))
+
+
+def hear_late(
+    monitor: Monitor, report: CheckIn, received: datetime, horizon: Horizon, hear: Hear, patient: bool = True
+) -> Decision:
+    """The same for whatever is said of the past: `hear` applies it to a monitor. Not `patient`: it was just now."""
     turn = Turn(monitor, horizon)
     turn.settle_silence()
     settled = turn.decision()
     m = settled.monitor
     silenced = m.down_since is not None and report.signal is Signal.SUCCESS and report.at <= m.down_since
     if silenced and not _shows_no_silence(m, report):
-        return _after(settled, _for_history(m, report, received, horizon))
+        return _after(settled, _for_history(m, received, hear))
     before = _withdrawn(m, received, horizon) if silenced else Decision(m)
-    heard = on_check_in(before.monitor, report, horizon)
+    heard = hear(before.monitor)
     deadline, up = heard.monitor.deadline(), heard.monitor.status is Status.UP
     if m.status is Status.DOWN and up and deadline is not None and deadline <= received:
-        return _after(settled, _for_history(m, report, received, horizon))
-    if heard.kept_as is not Signal.IGNORED:
+        return _after(settled, _for_history(m, received, hear))
+    if patient and heard.kept_as is not Signal.IGNORED:
         _give_time(heard.monitor, m, report, received)
     return _after(settled, _in_order(m.turned_at, _after(before, heard)))
 
@@ -71,7 +80,9 @@ def _give_time(m: Monitor, before: Monitor, report: CheckIn, received: datetime)
     soonest = received + AFTER_REPORT
     known = {run.key for run in before.runs}
     m.runs = tuple(
-        replace(run, deadline=max(run.deadline, soonest)) if run.key not in known and run.deadline is not None else run
+        replace(run, deadline=max(run.deadline, soonest))
+        if run.key not in known and run.phase is None and run.deadline is not None
+        else run
         for run in m.runs
     )
     if before.status in (Status.NEW, Status.PAUSED):
@@ -85,7 +96,7 @@ def _shows_no_silence(m: Monitor, report: CheckIn) -> bool:
     return not any(r.outcome is Outcome.OVERRUN and r.run_id != report.run_id for r in m.runs)
 
 
-def _for_history(m: Monitor, report: CheckIn, received: datetime, horizon: Horizon) -> Decision:
+def _for_history(m: Monitor, received: datetime, hear: Hear) -> Decision:
     """As if something had been applied since, to a monitor whose silence is settled: the run is kept, and nothing turns."""
-    heard = on_check_in(replace(m, last_applied_at=received), report, horizon)
+    heard = hear(replace(m, last_applied_at=received))
     return replace(heard, monitor=replace(heard.monitor, last_applied_at=m.last_applied_at))

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 MOST_OPEN = 100
 OVERRUN_KEPT = timedelta(hours=72)
+MAX_WAIT = timedelta(minutes=15)  # from a dispatch to the start, where the rule says nothing
+UNWATCHED = timedelta(hours=24)  # of a reported run that no heartbeat lists and no max_runtime limits
 ENDED_REMEMBERED = 8
 ENDED_REMEMBERED_FOR = timedelta(seconds=10)
 
@@ -18,13 +20,31 @@ class Outcome(StrEnum):
     FAILED = "failed"
     OVERRUN = "overrun"
     SUPERSEDED = "superseded"
+    LOST = "lost"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
     MISSED = "missed"
     UNKNOWN = "unknown"
 
 
+class Phase(StrEnum):
+    """Where a run stands that its program reports."""
+
+    NOTHING = "nothing"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An open run. `key` numbers it in its monitor; `deadline` is None once it has overrun or is unknown."""
+    """An open run. `key` numbers it in its monitor; `deadline` is None once it has overrun, is lost or unknown.
+
+    Of one that its program reports `phase` says where it stands, `started_at` since when (while it runs: the start of this try),
+    `opened_at` when it was first heard of, `heard_at` the last word that it is alive, `alive_until` how long that holds.
+    """
 
     key: int
     run_id: str | None
@@ -34,6 +54,18 @@ class Run:
     attempt: int = 1
     outcome: Outcome | None = None
     settled_at: datetime | None = None
+    phase: Phase | None = None
+    opened_at: datetime | None = None
+    heard_at: datetime | None = None
+    alive_until: datetime | None = None
+
+    def limit(self, max_runtime: timedelta | None) -> datetime | None:
+        """When a reported run runs too long: the end of `max_runtime`, or of UNWATCHED where nothing else limits it."""
+        if self.phase is not Phase.RUNNING:
+            return None
+        if max_runtime is None:
+            return self.started_at + UNWATCHED if self.alive_until is None else None
+        return self.started_at + max_runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +100,26 @@ class RunRecord:
     ended_at: datetime | None = None
     last_slot: datetime | None = None
     count: int = 1
+    cause: str | None = None
 
 
 def record_of(run: Run, outcome: Outcome | None = None, ended_at: datetime | None = None) -> RunRecord:
     """The row of a run that was started; an overrun stays an overrun whatever its end says."""
     kept = run.outcome if run.outcome is Outcome.OVERRUN else outcome or run.outcome
     return RunRecord(
-        key=run.key, at=run.started_at, outcome=kept, run_id=run.run_id, attempt=run.attempt, slot=run.slot,
-        started_at=run.started_at, ended_at=ended_at,
+        key=run.key, at=run.opened_at or run.started_at, outcome=kept, run_id=run.run_id, attempt=run.attempt, slot=run.slot,
+        started_at=None if run.phase is Phase.QUEUED else run.started_at, ended_at=ended_at,
     )  # fmt: skip
 
 
 def newest(runs: tuple[Run, ...], until: datetime | None = None) -> Run | None:
     """The open run that started last, of those started by `until`."""
     return max((r for r in runs if until is None or r.started_at <= until), key=lambda r: (r.started_at, r.key), default=None)
+
+
+def pinged(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Those that were opened by a ping, and not reported by their program."""
+    return tuple(run for run in runs if run.phase is None)
 
 
 def named(runs: tuple[Run, ...], run_id: str) -> Run | None:

@@ -41,11 +41,17 @@ class Reason(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     WITHDRAWN = "withdrawn"
+    NOT_DISPATCHED = "not_dispatched"
+    NOT_STARTED = "not_started"
+    LOST = "lost"
+    STALLED = "stalled"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is expected of the job. `max_runtime` None means Healthchecks' rule: a start is given `grace` to finish."""
+    """What is expected of the job. `max_runtime` None means Healthchecks' rule: a start is given `grace` to finish; a run that a
+    live worker lists may then take as long as it is listed. `max_wait`: how long a dispatched run may wait for its start, None
+    means MAX_WAIT. `dispatched`: a scheduler reports every run it puts on its way."""
 
     schedule: Schedule
     grace: timedelta
@@ -54,6 +60,8 @@ class Rule:
     failures_to_alert: int = 1
     successes_to_recover: int = 1
     manual_resume: bool = False
+    max_wait: timedelta | None = None
+    dispatched: bool = False
 
     def times_like(self, other: "Rule") -> bool:
         """Whether both put every deadline at the same instants; thresholds do not matter for that."""
@@ -99,7 +107,8 @@ class Monitor:
     `floor` no deadline before this until the next success or fail · `taker` key of the run that slots wait for ·
     `taken_at` newest start in its slot's window, the taker's even if over already · `last_end_at` last success or fail shown ·
     `last_applied_at` the last of success, fail, pause and resume, to tell late arrivals · `turned_at` the last transition ·
-    `barred_at` the last pause or resume: no run begins before it any more.
+    `barred_at` the last pause or resume: no run begins before it any more · `held_since` slots wait, for the scheduler that
+    dispatches them is silent since · `down_by` key of the run that turned it down.
     """
 
     rule: Rule
@@ -126,6 +135,8 @@ class Monitor:
     down_since: datetime | None = None
     turned_at: datetime | None = None
     barred_at: datetime | None = None
+    held_since: datetime | None = None
+    down_by: int | None = None
     heard: int = 0
     run_count: int = 0
     transition_count: int = 0
@@ -145,8 +156,8 @@ class Monitor:
         return deadline if self.floor is None else max(deadline, self.floor)
 
     def slot_deadline(self) -> datetime | None:
-        """When the expected slot counts as missed; None when none is expected or it waits for a run."""
-        if self.due is None or self.waits():
+        """When the expected slot counts as missed; None when none is expected, or it waits for a run or for its scheduler."""
+        if self.due is None or self.held_since is not None or self.waits():
             return None
         return self.floored(self.due + self.rule.grace)
 

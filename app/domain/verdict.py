@@ -10,7 +10,7 @@ from datetime import datetime
 from app.domain import slot as slots
 from app.domain.evidence import evidence
 from app.domain.horizon import AFTER_BLACKOUT, Horizon
-from app.domain.run import Outcome, Run, RunRecord, record_of
+from app.domain.run import Outcome, Phase, Run, RunRecord, record_of
 from app.domain.schedule import Every
 from app.domain.state import Decision, Missing, Monitor, Reason, Signal, Status, Transition
 
@@ -23,6 +23,7 @@ class Turn:
         self.horizon = horizon
         self.transitions: list[Transition] = []
         self.records: dict[int, RunRecord] = {}
+        self.cause = ""
 
     def decision(self, kept_as: Signal | None = None, run: RunRecord | None = None) -> Decision:
         """What came of it, final."""
@@ -55,7 +56,7 @@ class Turn:
             return
         self.record(RunRecord(key=key, at=self.horizon.at, slot=due, last_slot=due, outcome=Outcome.MISSED))
         was_down = m.status is Status.DOWN
-        self.failure(due, deadline, Reason.MISSED)
+        self.failure(due, deadline, Reason.NOT_DISPATCHED if m.rule.dispatched else Reason.MISSED)
         if was_down or m.status is Status.DOWN:
             m.missing = Missing(key, self.horizon.at, due)
             m.due = None
@@ -63,10 +64,13 @@ class Turn:
             self.expect_after_missed(due, deadline)
 
     def run_passed(self, run: Run, deadline: datetime) -> None:
-        """An open run passed its deadline: overrun, or unknown where we were deaf. It stays open until its end is heard."""
+        """An open run passed its deadline: overrun, lost, or unknown where we were deaf. It stays open until its end is heard."""
         m = self.m
-        deaf = self.horizon.deaf_until(run.started_at, deadline)
-        outcome = Outcome.OVERRUN if deaf is None else Outcome.UNKNOWN
+        deaf = self.horizon.deaf_until(run.heard_at or run.started_at, deadline)
+        if run.phase is not None and deaf is not None:
+            self.wait_on(run, deaf)
+            return
+        outcome, reason = (Outcome.UNKNOWN, Reason.OVERRUN) if deaf is not None else self.passed_as(run)
         settled = replace(run, deadline=None, outcome=outcome, settled_at=deadline)
         m.runs = tuple(settled if r.key == run.key else r for r in m.runs)
         self.record(record_of(settled))
@@ -81,9 +85,21 @@ class Turn:
                 self.go_on_after(deaf)
             return
         unarmed = m.due is None and m.missing is None
-        self.failure(run.slot, deadline, Reason.OVERRUN, run)
+        self.failure(run.slot, deadline, reason, run)
         if m.status is not Status.PAUSED and ((holds_slot and not m.waits()) or unarmed):
             self.expect_after_overrun(run, deadline)
+
+    def wait_on(self, run: Run, deaf: datetime) -> None:
+        """A reported run is given a minute after the blackout: its program says again what we could not hear."""
+        waiting = replace(run, heard_at=deaf, alive_until=deaf + AFTER_BLACKOUT, deadline=deaf + AFTER_BLACKOUT)
+        self.m.runs = tuple(waiting if r.key == run.key else r for r in self.m.runs)
+
+    def passed_as(self, run: Run) -> tuple[Outcome, Reason]:
+        """A run that is over its limit overran; a reported one was lost if nobody said that it lives, in the queue or later."""
+        limit = run.limit(self.m.rule.max_runtime)
+        if run.phase is None or (limit is not None and run.deadline is not None and limit <= run.deadline):
+            return Outcome.OVERRUN, Reason.OVERRUN
+        return Outcome.LOST, Reason.LOST if run.phase is Phase.RUNNING else Reason.NOT_STARTED
 
     def awaits(self, slot: datetime | None) -> bool:
         """Whether the expected slot is this one, so that an outcome of it settles the expectation."""
@@ -171,8 +187,9 @@ class Turn:
         m.turned_at = at if m.turned_at is None else max(at, m.turned_at)
         m.transition_count += 1
         m.status, m.successes = after, 0
-        facts = evidence(m, before, after, at, reason, self.horizon, run)
+        facts = evidence(m, before, after, at, reason, self.horizon, run, self.cause)
         m.down_since = at if after is Status.DOWN else None
+        m.down_by = run.key if after is Status.DOWN and run is not None else None
         self.transitions.append(Transition(m.transition_count, before, after, at, reason, facts))
 
     # records

@@ -29,7 +29,8 @@ LOCK = text(f"""
     ORDER BY m.id FOR NO KEY UPDATE OF m""")  # noqa: S608
 LOCK_DUE = text(f"""
     SELECT {COLUMNS} FROM monitors m
-    WHERE m.wake_at < :horizon AND m.deadline < :horizon AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
+    WHERE m.wake_at < :horizon AND m.deadline < :horizon AND m.beat_of = ''
+        AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
     ORDER BY m.wake_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED""")  # noqa: S608
 REWAKE = text("""
     UPDATE monitors SET wake_at = deadline WHERE (project_id, id) IN (
@@ -56,7 +57,8 @@ async def lock_one(session: AsyncSession, project: UUID, monitor: UUID) -> Locke
 
 
 async def lock_due(session: AsyncSession, horizon: datetime, limit: int) -> list[dict[str, Any]]:
-    """Rows, locked, of monitors whose deadline lies before the horizon; those another sweeper holds are passed over.
+    """Rows, locked, of monitors whose deadline lies before the horizon; those another sweeper holds are passed over. Schedulers'
+    own are not among them: they are judged with all that waits for them (`holding.py`).
 
     Raw: one bad row must not stop the others, so the caller reads each by itself (`rows.locked`).
     """

@@ -1,14 +1,14 @@
 """A monitor between its row and its value: every column of the state has one place here, in one order."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
 from app.domain.filters import Filters
-from app.domain.run import EndedRun, Outcome, PlainEnd, Run
-from app.domain.schedule import Cron, Every, OnCalendar, Schedule
+from app.domain.run import EndedRun, Outcome, Phase, PlainEnd, Run
+from app.domain.schedule import Cron, Crontab, Declared, Every, OnCalendar, Schedule
 from app.domain.state import Heard, Missing, Monitor, Rule, Signal, Status
 
 STATE = {
@@ -16,14 +16,18 @@ STATE = {
     "deadline": "timestamptz", "wake_at": "timestamptz", "taker": "bigint", "failures": "int", "failure_slot": "timestamptz",
     "successes": "int", "success_slot": "timestamptz", "last_end_at": "timestamptz", "last_applied_at": "timestamptz",
     "last_success_at": "timestamptz", "last_start_at": "timestamptz", "last_duration": "float8", "down_since": "timestamptz",
-    "heard": "bigint", "run_count": "bigint", "transition_count": "bigint", "memory": "jsonb",
+    "heard": "bigint", "run_count": "bigint", "transition_count": "bigint", "held_since": "timestamptz",
+    "memory": "jsonb",
 }  # fmt: skip
 RULE = (
     "kind", "period", "expression", "grace", "early", "max_runtime", "failures_to_alert", "successes_to_recover",
-    "manual_resume",
+    "manual_resume", "max_wait", "dispatched",
 )  # fmt: skip
-NAMES = ("project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at", "zone")
+NAMES = (
+    "project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at", "beat_of", "zone",
+)  # fmt: skip
 INSTANTS = ("taken_at", "turned_at", "barred_at")  # of the state, kept in `memory`
+EXPRESSED: dict[str, type[Cron | OnCalendar | Crontab]] = {"cron": Cron, "oncalendar": OnCalendar, "crontab": Crontab}
 NO_FILTERS = Filters()
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
 COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
@@ -53,6 +57,7 @@ class Locked:
     buckets: Buckets = field(default_factory=dict)
     source: str = ""
     retired_at: datetime | None = None  # paused by a sync of its source that no longer named it
+    beat_of: str = ""  # the source whose slots wait while this monitor, its scheduler's, is down
     zone: str = "UTC"  # of its calendar; of a period none, but it stays for the next calendar
 
     def wake_for(self, deadline: datetime | None) -> datetime | None:
@@ -90,6 +95,7 @@ def monitor_of(row: Columns) -> Monitor:
         last_success_at=row["last_success_at"], last_start_at=row["last_start_at"],
         last_duration=timedelta(seconds=last_duration) if last_duration is not None else None,
         down_since=row["down_since"], turned_at=_maybe(memory.get("turned_at")), barred_at=_maybe(memory.get("barred_at")),
+        held_since=row["held_since"], down_by=memory.get("down_by"),
         heard=row["heard"], run_count=row["run_count"], transition_count=row["transition_count"],
         recent=tuple(Heard(_at(h[0]), Signal(h[1]), h[2], h[3]) for h in memory.get("recent", ())),
     )  # fmt: skip
@@ -106,7 +112,7 @@ def state_of(row: Locked, m: Monitor) -> dict[str, Any]:
         "last_success_at": m.last_success_at, "last_start_at": m.last_start_at,
         "last_duration": m.last_duration.total_seconds() if m.last_duration is not None else None,
         "down_since": m.down_since, "heard": m.heard, "run_count": m.run_count, "transition_count": m.transition_count,
-        "memory": _memory(m, row.buckets),
+        "held_since": m.held_since, "memory": _memory(m, row.buckets),
     }  # fmt: skip
 
 
@@ -118,7 +124,7 @@ def rule_of(row: Columns) -> Rule:
 @lru_cache(maxsize=4096)
 def _rule(
     zone: str, kind: str, period: int | None, expression: str | None, grace: int, early: int | None, max_runtime: int | None,
-    failures_to_alert: int, successes_to_recover: int, manual_resume: bool,
+    failures_to_alert: int, successes_to_recover: int, manual_resume: bool, max_wait: int | None, dispatched: bool,
 ) -> Rule:  # fmt: skip
     return Rule(
         schedule=_schedule(kind, period, expression, zone),
@@ -128,31 +134,39 @@ def _rule(
         failures_to_alert=failures_to_alert,
         successes_to_recover=successes_to_recover,
         manual_resume=manual_resume,
+        max_wait=None if max_wait is None else timedelta(seconds=max_wait),
+        dispatched=dispatched,
     )
 
 
 def _schedule(kind: str, period: int | None, expression: str | None, zone: str) -> Schedule:
     if kind == "every" and period is not None:
         return Every(timedelta(seconds=period))
-    if kind == "cron" and expression is not None:
-        return Cron(expression, zone)
-    if kind == "oncalendar" and expression is not None:
-        return OnCalendar(expression, zone)
+    if kind in EXPRESSED and expression is not None:
+        return EXPRESSED[kind](expression, zone)
+    if kind == "declared":
+        return Declared(_at(expression) if expression else None, None if period is None else timedelta(seconds=period), zone)
     raise ValueError(f"a monitor's row holds no schedule that makes sense: {kind!r} {period!r} {expression!r}")
+
+
+def _schedule_columns(schedule: Schedule) -> dict[str, Any]:
+    """Its kind, the zone where it has one, and a period or an expression; of a declared one the gap and the due."""
+    match schedule:
+        case Every(period):
+            return {"kind": "every", "period": _seconds(period), "expression": None}
+        case Declared(due, gap, zone):
+            return {"kind": "declared", "period": _seconds(gap), "expression": _text(due) or "", "zone": zone}
+        case _:
+            kind = next(kind for kind, type_ in EXPRESSED.items() if isinstance(schedule, type_))
+            return {"kind": kind, "period": None, "expression": schedule.expression, "zone": schedule.zone}
 
 
 def rule_columns(rule: Rule) -> dict[str, Any]:
     """The columns of RULE for a rule, and its zone where it has one."""
-    schedule = rule.schedule
-    every = isinstance(schedule, Every)
-    zone = {} if isinstance(schedule, Every) else {"zone": schedule.zone}
-    return zone | {
-        "kind": "every" if every else "cron" if isinstance(schedule, Cron) else "oncalendar",
-        "period": _seconds(schedule.period) if isinstance(schedule, Every) else None,
-        "expression": None if isinstance(schedule, Every) else schedule.expression,
+    return _schedule_columns(rule.schedule) | {
         "grace": _seconds(rule.grace), "early": _seconds(rule.early), "max_runtime": _seconds(rule.max_runtime),
         "failures_to_alert": rule.failures_to_alert, "successes_to_recover": rule.successes_to_recover,
-        "manual_resume": rule.manual_resume,
+        "manual_resume": rule.manual_resume, "max_wait": _seconds(rule.max_wait), "dispatched": rule.dispatched,
     }  # fmt: skip
 
 
@@ -161,25 +175,34 @@ def _memory(m: Monitor, buckets: Buckets) -> dict[str, Any]:
     if buckets:
         memory["buckets"] = {name: [tokens, _text(at)] for name, (tokens, at) in buckets.items()}
     if m.runs:
-        memory["runs"] = [
-            [r.key, r.run_id, _text(r.started_at), _text(r.deadline), _text(r.slot), r.attempt, r.outcome, _text(r.settled_at)]
-            for r in m.runs
-        ]
+        memory["runs"] = [_run_out(r) for r in m.runs]
     if m.ended:
         memory["ended"] = [[e.run_id, e.attempt, _text(e.at)] for e in m.ended]
     if m.plain_end is not None:
         memory["plain_end"] = [_text(m.plain_end.at), _text(m.plain_end.ended_started_at)]
     if m.missing is not None:
         memory["missing"] = [m.missing.key, _text(m.missing.at), _text(m.missing.slot)]
+    if m.down_by is not None:
+        memory["down_by"] = m.down_by
     memory |= {name: _text(at) for name in INSTANTS if (at := getattr(m, name)) is not None}
     if m.recent:
         memory["recent"] = [[_text(h.at), h.signal, h.run_id, h.exit_status] for h in m.recent]
     return memory
 
 
+def _run_out(r: Run) -> list[Any]:
+    run = [r.key, r.run_id, _text(r.started_at), _text(r.deadline), _text(r.slot), r.attempt, r.outcome, _text(r.settled_at)]
+    if r.phase is not None:
+        run += [r.phase, _text(r.opened_at), _text(r.heard_at), _text(r.alive_until)]
+    return run
+
+
 def _run(r: list[Any]) -> Run:
     outcome = None if r[6] is None else Outcome(r[6])
-    return Run(r[0], r[1], _at(r[2]), _maybe(r[3]), _maybe(r[4]), r[5], outcome, _maybe(r[7]))
+    run = Run(r[0], r[1], _at(r[2]), _maybe(r[3]), _maybe(r[4]), r[5], outcome, _maybe(r[7]))
+    if len(r) == 8:
+        return run
+    return replace(run, phase=Phase(r[8]), opened_at=_maybe(r[9]), heard_at=_maybe(r[10]), alive_until=_maybe(r[11]))
 
 
 def _at(text: str) -> datetime:

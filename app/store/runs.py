@@ -15,9 +15,9 @@ from app.store.unnest import arrays, picked, unnest
 COLUMNS = {
     "project_id": "uuid", "monitor_id": "uuid", "key": "bigint", "at": "timestamptz", "outcome": "text", "run_id": "text",
     "attempt": "int", "slot": "timestamptz", "last_slot": "timestamptz", "count": "int", "started_at": "timestamptz",
-    "ended_at": "timestamptz",
+    "ended_at": "timestamptz", "cause": "text",
 }  # fmt: skip
-_CHANGES = ("outcome", "attempt", "slot", "last_slot", "count", "ended_at")
+_CHANGES = ("outcome", "attempt", "slot", "last_slot", "count", "started_at", "ended_at", "cause")
 WRITE = text(f"""
     INSERT INTO runs ({", ".join(COLUMNS)}) SELECT {picked(COLUMNS)} FROM {unnest(COLUMNS)}
     ON CONFLICT (project_id, monitor_id, key, at) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _CHANGES)}""")  # noqa: S608
@@ -30,7 +30,7 @@ async def write(session: AsyncSession, records: Sequence[tuple[UUID, UUID, RunRe
         {
             "project_id": project, "monitor_id": monitor, "key": r.key, "at": r.at, "outcome": r.outcome, "run_id": r.run_id,
             "attempt": r.attempt, "slot": r.slot, "last_slot": r.last_slot, "count": r.count, "started_at": r.started_at,
-            "ended_at": r.ended_at,
+            "ended_at": r.ended_at, "cause": r.cause,
         }
         for project, monitor, r in latest.values()
     ]  # fmt: skip

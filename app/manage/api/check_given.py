@@ -10,7 +10,7 @@ from uuid import UUID
 from app.domain.alias import check_alias
 from app.domain.filters import Filters
 from app.domain.message import clean
-from app.domain.schedule import Every, Schedule, check_zone, parse
+from app.domain.schedule import LONGEST, LONGEST_CRONTAB, Crontab, Declared, Every, Schedule, check_zone, parse, written
 from app.domain.slug import SLUG
 from app.domain.state import Rule
 from app.errors import Invalid
@@ -19,7 +19,7 @@ from app.store.addresses import Alias
 from app.store.tables import ChannelRow
 
 YEAR = 31_536_000
-LONGEST_NAME, LONGEST_SLUG, LONGEST_SCHEDULE = 100, 100, 100
+LONGEST_NAME, LONGEST_SLUG = 100, 100
 LONGEST_TAGS = 500
 LONGEST_DESCRIPTION = 10_000
 LONGEST_KEYWORDS = 200
@@ -69,8 +69,8 @@ class CheckGiven:
         telling = [said.get(name) for name in self.unique if name in TELLING] or [said.get(name) for name in self.unique]
         if not self.unique or "" in telling or any(said.get(name) is None for name in self.unique):
             return None
-        columns = {"timeout": "period"}
-        return {columns.get(name, name): _plain(said[name]) for name in self.unique}
+        columns = {"kind": "every"} if "timeout" in self.unique else {}
+        return columns | {"period" if name == "timeout" else name: _plain(said[name]) for name in self.unique}
 
     def _filters(self, before: Filters) -> Filters:
         """The older names look for keywords in a mail's subject; what is given by its own name wins. Source: Healthchecks."""
@@ -82,12 +82,17 @@ class CheckGiven:
         return replace(after, **{name: value for name, value in self.filters.items() if name not in SUBJECTS})
 
     def _schedule(self, before: Schedule, old_zone: str, now: datetime) -> Schedule:
-        old_expression = None if isinstance(before, Every) else before.expression
+        """Said again as it was shown it stays what it is: what Celery or another scheduler declared becomes no cron."""
+        shown = written(before)
         if self.expression is None and self.timeout is not None:
             return Every(self.timeout)
-        expression, zone = self.expression or old_expression, self.zone or old_zone
-        if expression is None or (expression, zone) == (old_expression, old_zone):
+        expression, zone = self.expression or shown, self.zone or old_zone
+        if not expression or (expression, zone) == (shown, old_zone):
             return before
+        if expression == shown and isinstance(before, (Crontab, Declared)):
+            return replace(before, zone=zone)
+        if len(expression) > LONGEST:
+            raise wrong("schedule", "is too long")
         try:
             return parse(expression, zone, now)
         except Invalid as error:
@@ -105,7 +110,7 @@ def read_check(given: dict[str, Any], least: int) -> CheckGiven:
             check_zone(zone)
         except Invalid:
             raise wrong("tz", "is not a valid timezone") from None
-    expression = fields.text("schedule", LONGEST_SCHEDULE)
+    expression = fields.text("schedule", LONGEST_CRONTAB)
     if expression is not None and not expression.strip():
         raise wrong("schedule", "is not a valid cron or OnCalendar expression", "it is empty")
     return CheckGiven(
@@ -152,12 +157,12 @@ def _names(fields: Fields) -> dict[str, Any]:
 
 
 def _rule(fields: Fields, least: int) -> dict[str, Any]:
-    """The fields of a Rule but its schedule; null takes `early` and `max_runtime` back to their default."""
+    """The fields of a Rule but its schedule; null takes `early`, `max_runtime` and `max_wait` back to their default."""
     grace = fields.number("grace", least, YEAR)
     counts = {name: fields.number(name, 1, MOST_COUNTED) for name in ("failures_to_alert", "successes_to_recover")}
     said = {"grace": None if grace is None else timedelta(seconds=grace), "manual_resume": fields.flag("manual_resume"), **counts}
     rule: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    for name, shortest in (("early", 0), ("max_runtime", 1)):
+    for name, shortest in (("early", 0), ("max_runtime", 1), ("max_wait", 1)):
         if fields.is_null(name):
             rule[name] = None
         elif (seconds := fields.number(name, shortest, YEAR)) is not None:

@@ -120,5 +120,5 @@ def _run(run: RunRow) -> dict[str, Any]:
     return {
         "id": run.run_id, "attempt": run.attempt, "outcome": run.outcome, "at": instant(run.at), "slot": instant(run.slot),
         "last_slot": instant(run.last_slot), "count": run.count, "started_at": instant(run.started_at),
-        "ended_at": instant(run.ended_at), "duration": took,
+        "ended_at": instant(run.ended_at), "duration": took, "cause": run.cause,
     }  # fmt: skip

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.domain.filters import Filters
 from app.domain.monitor import Seen
+from app.domain.schedule import DECLARED
 from app.manage import standing
 from app.store.addresses import Alias
 from app.store.blackouts import Moment
@@ -54,12 +55,19 @@ def shape(row: MonitorRow, view: View, linked: Linked) -> dict[str, Any]:
     if row.last_duration is not None:
         shown["last_duration"] = int(row.last_duration)
     shown |= {"unique_key": row.unique_key} if view.read_only else _urls(row, view, linked)
-    shown |= {"timeout": row.period} if row.kind == "every" else {"schedule": row.expression, "tz": row.zone}
-    return shown | {
-        "kind": row.kind, "early": row.early, "max_runtime": row.max_runtime, "failures_to_alert": row.failures_to_alert,
-        "successes_to_recover": row.successes_to_recover, "deadline": second(seen.deadline),
+    return shown | _schedule(row) | {
+        "kind": row.kind, "early": row.early, "max_runtime": row.max_runtime, "max_wait": row.max_wait,
+        "failures_to_alert": row.failures_to_alert, "successes_to_recover": row.successes_to_recover,
+        "deadline": second(seen.deadline),
         "source": row.source, "retired": row.retired_at is not None,
     }  # fmt: skip
+
+
+def _schedule(row: MonitorRow) -> dict[str, Any]:
+    """Healthchecks' clients know a timeout, or schedule and tz; what only its scheduler knows is the word `declared` to them."""
+    if row.kind == "every":
+        return {"timeout": row.period}
+    return {"schedule": DECLARED if row.kind == "declared" else row.expression, "tz": row.zone}
 
 
 def _expected(row: MonitorRow, seen: Seen) -> datetime | None:

@@ -7,6 +7,7 @@ migration; there is no foreign key to either, and no default partition.
 from app.store.tables.columns import Base
 from app.store.tables.heard import CheckInRow, IdempotencyRow, KeptCheckInRow, RunRow
 from app.store.tables.monitors import MonitorRow
+from app.store.tables.reported import ReportedRunRow, SyncRow
 from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
 from app.store.tables.trouble import IncidentRow, TransitionRow
@@ -14,6 +15,6 @@ from app.store.tables.vigil import BlackoutRow, HeartbeatRow, TickRow
 
 __all__ = [
     "AddressRow", "ApiKeyRow", "Base", "BlackoutRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
-    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "RunRow", "SubscriptionRow", "TickRow",
-    "TransitionRow",
+    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "ReportedRunRow", "RunRow",
+    "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
 ]  # fmt: skip

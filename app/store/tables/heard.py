@@ -72,6 +72,7 @@ class RunRow(Base):
     count: Mapped[int]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    cause: Mapped[str | None]
     __table_args__ = ({"postgresql_partition_by": "RANGE (at)"},)
 
 

@@ -27,6 +27,8 @@ class MonitorRow(Base):
     badge_key: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
     source: Mapped[str] = mapped_column(server_default="")
     retired_at: Mapped[datetime | None]
+    beat_of: Mapped[str] = mapped_column(server_default="")
+    declared: Mapped[Json] = mapped_column(server_default="{}")
     # the rule; spans in whole seconds
     kind: Mapped[str]
     period: Mapped[int | None]
@@ -38,6 +40,8 @@ class MonitorRow(Base):
     failures_to_alert: Mapped[int] = mapped_column(server_default="1")
     successes_to_recover: Mapped[int] = mapped_column(server_default="1")
     manual_resume: Mapped[bool] = mapped_column(server_default="false")
+    max_wait: Mapped[int | None]
+    dispatched: Mapped[bool] = mapped_column(server_default="false")
     # the state
     status: Mapped[str] = mapped_column(server_default="new")
     satisfied: Mapped[datetime | None]
@@ -60,6 +64,7 @@ class MonitorRow(Base):
     heard: Mapped[int] = mapped_column(BigInteger, server_default="0")
     run_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
     transition_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    held_since: Mapped[datetime | None]
     memory: Mapped[Json] = mapped_column(server_default="{}")
     set_aside_until: Mapped[datetime | None]
     set_aside_why: Mapped[str | None]
@@ -75,6 +80,8 @@ class MonitorRow(Base):
         Index("monitors_unique_key", "project_id", "unique_key", unique=True),
         Index("monitors_badge_key", "badge_key", unique=True),
         Index("monitors_source", "project_id", "source", postgresql_where=text("source <> ''")),
+        Index("monitors_held", "project_id", "source", postgresql_where=text("held_since IS NOT NULL")),
+        Index("monitors_beats", "wake_at", postgresql_where=text("beat_of <> ''")),
         Index("monitors_wake_at", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "75"}},
     )

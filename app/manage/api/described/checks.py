@@ -16,7 +16,7 @@ class Alias(BaseModel):
     """What a check is called in another service's ping URLs."""
 
     service: str = Field(json_schema_extra={"enum": [str(service) for service in Service]}, examples=["cronitor"])
-    token: str = Field(min_length=1, max_length=200, examples=["nightly-backup"])
+    token: str = Field(min_length=1, max_length=320, examples=["nightly-backup"])
 
 
 class CheckBody(BaseModel):
@@ -28,13 +28,21 @@ class CheckBody(BaseModel):
     desc: str = Field(default="", max_length=10_000)
     timeout: int = Field(default=86400, ge=1, le=YEAR, description="Expected so many seconds after the last success or fail")
     grace: int = Field(default=3600, ge=1, le=YEAR, description="How many seconds late it may be")
-    schedule: str = Field(default="", max_length=100, description="Cron or OnCalendar; wins over timeout", examples=["0 3 * * *"])
+    schedule: str = Field(
+        default="",
+        max_length=100,
+        description="Cron or OnCalendar; wins over timeout. As it is shown: what a program declared stays what it is",
+        examples=["0 3 * * *"],
+    )
     tz: str = Field(default="UTC", description="IANA time zone of the schedule", examples=["Europe/Berlin"])
     early: int | None = Field(
         default=None, ge=0, le=YEAR, description="How many seconds before its slot a success already counts"
     )
     max_runtime: int | None = Field(
         default=None, ge=1, le=YEAR, description="Seconds a run may take; null: grace, from its start"
+    )
+    max_wait: int | None = Field(
+        default=None, ge=1, le=YEAR, description="Seconds a run that a program put on its way may wait for its start; null: 900"
     )
     failures_to_alert: int = Field(default=1, ge=1, le=100, description="Failures in a row until it is down")
     successes_to_recover: int = Field(default=1, ge=1, le=100, description="Successes in a row until it is up again")
@@ -95,11 +103,14 @@ class Check(BaseModel):
     aliases: list[Alias] = Field(default=[], description="Its names in other services' ping URLs; not with a read-only key")
     unique_key: str = ""
     timeout: int = Field(default=0, description="Only of a check with a period")
-    schedule: str = Field(default="", description="Only of a check with a calendar", examples=["0 3 * * *"])
+    schedule: str = Field(
+        default="", description="Only of a check with a calendar; `declared`: its scheduler says when", examples=["0 3 * * *"]
+    )
     tz: str = Field(default="", examples=["Europe/Berlin"])
-    kind: Literal["every", "cron", "oncalendar"]
+    kind: Literal["every", "cron", "oncalendar", "crontab", "declared"]
     early: int | None
     max_runtime: int | None
+    max_wait: int | None
     failures_to_alert: int
     successes_to_recover: int
     deadline: str | None = Field(description="Not heard by then, it is down", examples=[AT])

@@ -1,0 +1,125 @@
+"""The watch over those who watch: heartbeats of schedulers and workers, and the slots that wait while their scheduler is down.
+
+A scheduler that is silent, stalled or cannot publish is one trouble, not one for each of its schedules: these are held back, and
+judged by themselves once it is back.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from app.domain import slot as slots
+from app.domain.evidence import NAMED, stamp
+from app.domain.horizon import Horizon
+from app.domain.schedule import Declared
+from app.domain.state import Decision, Monitor, Reason, Status, Transition
+from app.domain.verdict import Turn
+
+GOODBYE = timedelta(minutes=2)  # for the next one to come, after one left as it should
+AFTER_RELEASE = timedelta(seconds=60)
+SOON = timedelta(seconds=2)  # heartbeats of many come in between: the first of them is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A monitor whose slots a scheduler dispatches, by the name people know it by."""
+
+    name: str
+    monitor: Monitor
+
+
+def on_heartbeat(monitor: Monitor, at: datetime, horizon: Horizon, trouble: str = "") -> Decision | None:
+    """One of those watched here lives; with `trouble` it lives and does not work. None where that changes nothing.
+
+    One that comes so late that the next is overdue by now brings nobody back.
+    """
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m, fine = turn.m, not trouble and turn.m.status is Status.UP
+    if m.status is Status.PAUSED and m.rule.manual_resume:
+        return None
+    if m.status is Status.DOWN and not trouble and _overdue(m, at, horizon):
+        return turn.decision() if turn.transitions else None
+    if m.last_applied_at is not None and at - m.last_applied_at < (SOON if fine and m.floor is None else timedelta.resolution):
+        return turn.decision() if turn.transitions else None
+    slot = slots.belongs_to(m.rule.schedule, at, m.rule.grace, m.rule.early, m.satisfied)
+    m.last_end_at = m.last_applied_at = at
+    m.floor, turn.cause = None, trouble
+    if trouble:
+        turn.failure(slot, max(at, m.turned_at or at), Reason.STALLED)
+    else:
+        m.last_success_at, turn.cause = at, "heartbeat"
+        turn.success(slot, max(at, m.turned_at or at))
+    turn.expect_after(at, slot)
+    return turn.decision()
+
+
+def _overdue(m: Monitor, at: datetime, horizon: Horizon) -> bool:
+    due = slots.following(m.rule.schedule, at)
+    return due is not None and due + m.rule.grace < horizon.at
+
+
+def on_goodbye(monitor: Monitor, at: datetime, horizon: Horizon) -> Decision | None:
+    """One of those watched here left as it should: the next is given two minutes. None where that changes nothing."""
+    if monitor.status is not Status.UP or (monitor.last_applied_at is not None and at < monitor.last_applied_at):
+        return None
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    if turn.m.status is Status.UP:
+        turn.m.last_applied_at, turn.m.floor = at, max(turn.m.floor or at, at + GOODBYE)
+    return turn.decision()
+
+
+def on_declared(monitor: Monitor, due: datetime, now: datetime, horizon: Horizon) -> Decision | None:
+    """The scheduler says when a monitor of kind `declared` is due next. A slot that has passed meanwhile is still judged."""
+    before = monitor.rule.schedule
+    if not isinstance(before, Declared) or before.told(due, now) == before:
+        return None
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m = turn.m
+    told = before.told(due, now)
+    m.rule = replace(m.rule, schedule=told)
+    armed = m.due is not None or m.status is Status.NEW or (m.status is Status.UP and m.missing is None)
+    if armed and m.status is not Status.PAUSED and (m.due is None or m.due > now):
+        m.due, m.anchor = told.due, m.anchor or now
+    return turn.decision()
+
+
+def on_hold(monitor: Monitor, since: datetime) -> Decision | None:
+    """Slots wait, for their scheduler is down since then. None for one that waits already."""
+    if monitor.held_since is not None:
+        return None
+    m = copy(monitor)
+    m.held_since = since
+    return Decision(m)
+
+
+def on_release(monitor: Monitor, now: datetime) -> Decision | None:
+    """The scheduler is back: what is overdue is given a minute and its grace, for most is dispatched at once."""
+    if monitor.held_since is None:
+        return None
+    m = copy(monitor)
+    m.held_since = None
+    if m.due is not None and m.due <= now:
+        m.floor = max(m.floor or now, now + AFTER_RELEASE + m.rule.grace)
+    return Decision(m)
+
+
+def follow(beat: Decision, waiting: Sequence[Waiting], now: datetime) -> tuple[Decision, list[Decision | None]]:
+    """What becomes of those who wait for a scheduler, by how it stands after a decision; and that decision, whose message names
+    them. In the order of `waiting`; None where nothing changes."""
+    down = beat.monitor.status is Status.DOWN
+    since = beat.monitor.last_success_at or beat.monitor.down_since or now
+    led = [on_hold(w.monitor, since) if down else on_release(w.monitor, now) for w in waiting]
+    return replace(beat, transitions=tuple(_naming(t, waiting) for t in beat.transitions)), led
+
+
+def _naming(t: Transition, waiting: Sequence[Waiting]) -> Transition:
+    if t.after is not Status.DOWN:
+        return t
+    expected = [w for w in waiting if w.monitor.due is not None and w.monitor.status is not Status.PAUSED]
+    first = sorted(expected, key=lambda w: (w.monitor.due, w.name))[:NAMED]
+    holds = [[w.name, stamp(w.monitor.due)] for w in first]
+    return replace(t, evidence={**t.evidence, "holds": holds, "waiting": len(expected)})

@@ -1,0 +1,80 @@
+"""What programs report: the monitors they name, and what was heard of their runs, which adds up and is kept until nothing more
+is to be expected."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.facts import Facts
+from app.domain.schedule import Schedule
+from app.store.addresses import Address, alias_key
+from app.store.rows import RULE, rule_of
+from app.store.tables import ReportedRunRow
+from app.store.unnest import arrays, picked, unnest
+
+KEPT = timedelta(hours=72)  # after the last word
+KEY = {"project_id": "uuid", "monitor_id": "uuid", "run_id": "text"}
+COLUMNS = {**KEY, "facts": "jsonb", "heard_at": "timestamptz"}
+READ = text(f"""
+    SELECT r.project_id, r.monitor_id, r.run_id, r.facts FROM reported_runs r
+    JOIN {unnest(KEY)} ON (r.project_id, r.monitor_id, r.run_id) = (v.project_id, v.monitor_id, v.run_id)""")  # noqa: S608
+WRITE = text(f"""
+    INSERT INTO reported_runs ({", ".join(COLUMNS)}) SELECT {picked(COLUMNS)} FROM {unnest(COLUMNS)}
+    ON CONFLICT (project_id, monitor_id, run_id) DO UPDATE SET facts = excluded.facts, heard_at = excluded.heard_at""")  # noqa: S608
+
+_FOUND = ", ".join(["v.kind AS asked", "v.key", "m.id", "m.zone", *(f"m.{column}" for column in RULE)])
+PLACES = text(f"""
+    WITH v AS (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:keys AS text[])) AS v(kind, key))
+    SELECT {_FOUND}, m.declared ->> 'heartbeat' AS heartbeat FROM v
+    JOIN addresses a ON a.kind = v.kind AND a.key = v.key AND a.project_id = :project AND a.revoked_at IS NULL
+    JOIN monitors m ON (m.project_id, m.id) = (a.project_id, a.monitor_id)
+    UNION ALL
+    SELECT {_FOUND}, NULL FROM v
+    JOIN monitors m ON v.kind = 'slug' AND m.project_id = :project AND m.slug = v.key AND m.slug <> ''""")  # noqa: S608
+
+
+class Known(NamedTuple):
+    """A monitor that is named: its schedule, and what its group said last of how often it says that it lives, in seconds."""
+
+    id: UUID
+    schedule: Schedule
+    heartbeat: int | None
+
+
+RunKey = tuple[UUID, UUID, str]  # project, monitor, run
+
+
+async def places(session: AsyncSession, project: UUID, asked: Collection[Address]) -> dict[Address, Known]:
+    """The monitors of this project that are named: by what they are called in Celery, by ping id (`ping`), by slug (`slug`)."""
+    if not asked:
+        return {}
+    at = {(a.kind, alias_key(project, a.kind, a.key)): a for a in asked}
+    given = {"project": project, "kinds": [kind for kind, _ in at], "keys": [key for _, key in at]}
+    return {
+        at[row["asked"], row["key"]]: Known(row["id"], rule_of(row).schedule, row["heartbeat"] and int(row["heartbeat"]))
+        for row in (await session.execute(PLACES, given)).mappings()
+    }
+
+
+async def read(session: AsyncSession, keys: Collection[RunKey]) -> dict[RunKey, Facts]:
+    """What was heard of those of these runs that were heard of."""
+    if not keys:
+        return {}
+    rows = await session.execute(READ, {name: [key[n] for key in keys] for n, name in enumerate(KEY)})
+    return {(project, monitor, run): Facts.from_json(facts) for project, monitor, run, facts in rows}
+
+
+async def write(session: AsyncSession, heard: Mapping[RunKey, Facts], now: datetime) -> None:
+    """Keep what is known now of these runs, whose monitors are locked."""
+    rows = [{**dict(zip(KEY, key, strict=True)), "facts": facts.to_json(), "heard_at": now} for key, facts in heard.items()]
+    if rows:
+        await session.execute(WRITE, arrays(COLUMNS, rows))
+
+
+async def forget(session: AsyncSession, now: datetime) -> None:
+    """Drop what is known of runs that nothing was heard of for long."""
+    await session.execute(delete(ReportedRunRow).where(ReportedRunRow.heard_at < now - KEPT))
