@@ -18,7 +18,7 @@ class NoObject(Invalid):
 def parse(body: bytes) -> dict[str, Any]:
     """The object; an empty body and null are {}. Raises NoObject, or Invalid naming the field that cannot be kept."""
     try:
-        found = json.loads(body.decode("utf-8-sig"), parse_int=_whole, parse_constant=_refuse) if body.strip() else None
+        found = loads(body.decode("utf-8-sig")) if body.strip() else None
     except (ValueError, RecursionError):
         raise NoObject("could not parse request body") from None
     if found is None:
@@ -30,6 +30,11 @@ def parse(body: bytes) -> dict[str, Any]:
         if problem:
             raise Invalid(f"json validation error: {clean(name, LONGEST_NAME) or 'a name'} {problem}")
     return found
+
+
+def loads(text: str) -> Any:
+    """Any JSON; numbers nobody means are infinite in it. Raises ValueError, or RecursionError for what is nested too deeply."""
+    return json.loads(text, parse_int=_whole, parse_constant=_refuse)
 
 
 def _whole(digits: str) -> float:

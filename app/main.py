@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.api_limit import ApiLimit
+from app.events.record import Recorder
+from app.events.routes import events_routes
 from app.health import health_routes
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
@@ -20,6 +22,7 @@ from app.ingest.translate import Translator
 from app.manage.api import api_routes
 from app.manage.badge_routes import routes as badge_routes
 from app.manage.project_metrics import routes as metrics_routes
+from app.manage.reconcile import register
 from app.manage.sync import routes as sync_routes
 from app.manage.upsert import Upserts
 from app.notify.senders import check_settings
@@ -32,6 +35,7 @@ log = structlog.get_logger()
 
 DRAIN_LIMIT = 8.0
 API_WAITS = 2.0  # seconds for a connection: its clients rarely ask again by themselves
+EVENTS_WAIT = 5.0  # seconds for a connection: batches of many programs may come at once, and each can wait
 INGEST_HOLDS = 5.0  # seconds for a batch, COMMIT included; then its pings are answered 503
 
 
@@ -43,8 +47,9 @@ class Web:
         self._engines: list[AsyncEngine] = [
             make_engine(dsn, "ingest", 3, held_at_most=INGEST_HOLDS),
             make_engine(dsn, "web", 5, wait=API_WAITS),
+            make_engine(dsn, "events", 3, wait=EVENTS_WAIT),
         ]
-        ingest, pages = (make_sessions(engine) for engine in self._engines)
+        ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
         self._flushing: asyncio.Task[None] | None = None
@@ -67,7 +72,8 @@ class Web:
         self.app.include_router(badge_routes)
         self.app.include_router(metrics_routes)
         self.app.include_router(sync_routes)
-        self.app.include_router(api_routes(self.app, docs=settings.docs))
+        recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
+        self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(recorder)))
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
         self._outside = Outside(self.app)
 

@@ -7,6 +7,11 @@ from enum import StrEnum
 from app.errors import Invalid
 
 LONGEST = 200
+LONGEST_CELERY = 320
+CELERY = re.compile(r".+/((entry|task)/.+|beat|workers)")
+CELERY_FORM = (
+    f"<source>/entry/<name>, <source>/task/<name>, <source>/beat or <source>/workers, {LONGEST_CELERY} characters at most"
+)
 TOKEN = re.compile(r"[A-Za-z0-9_-]{4,200}")
 OURS = frozenset({
     "livez", "readyz", "metrics", "healthz", "docs", "login", "signup", "logout", "static", "favicon.ico", "robots.txt",
@@ -16,7 +21,7 @@ PING_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Service(StrEnum):
-    """Whose ping URLs are understood."""
+    """Whose ping URLs are understood; and Celery, whose schedules and runs come as events."""
 
     HEALTHCHECKS = "healthchecks"
     CRONRADAR = "cronradar"
@@ -25,27 +30,52 @@ class Service(StrEnum):
     SNITCH = "deadmanssnitch"
     BETTER_STACK = "betterstack"
     UPTIME_KUMA = "uptimekuma"
+    CELERY = "celery"
 
 
-KEYED = frozenset({Service.CRONRADAR, Service.CRONITOR, Service.SENTRY})
+WITH_KEYS = frozenset({Service.CRONRADAR, Service.CRONITOR, Service.SENTRY})
 """Their URLs hold a project's key beside the monitor's, which is unique in its project only; those of the others hold a token
 that stands for the monitor alone."""
+KEYED = WITH_KEYS | {Service.CELERY}
+"""What a monitor is called there is unique in its project only."""
+
+
+def entry_token(source: str, name: str) -> str:
+    """An entry of a source's schedule."""
+    return f"{source}/entry/{name}"
+
+
+def task_token(source: str, name: str) -> str:
+    """A task that is watched whoever starts it."""
+    return f"{source}/task/{name}"
+
+
+def group_token(source: str, group: str) -> str:
+    """All schedulers of a source, `beat`, or all its `workers`."""
+    return f"{source}/{group}"
 
 
 def check_alias(service: str, token: str) -> tuple[Service, str]:
-    """The alias, if it can stand in a URL of that service. Raises Invalid, saying what is wrong."""
+    """The alias, if it can stand for a check in that service. Raises Invalid, saying what is wrong."""
     if service not in set(Service):
         raise Invalid(f"service: say one of {', '.join(Service)}")
     known = Service(service)
-    if known is Service.HEALTHCHECKS:
-        token = token.lower()
-        if not PING_ID.fullmatch(token):
-            raise Invalid("token: a check of healthchecks has a UUID, with its dashes")
-    elif known in KEYED:
-        if not (0 < len(token) <= LONGEST) or not token.isprintable() or "/" in token:
-            raise Invalid(f"token: a key of {known} has 1 to {LONGEST} characters, none of them a slash")
-    elif known is Service.SNITCH and token.lower() in OURS:
-        raise Invalid(f"token: /{token} is an address of this service itself")
-    elif not TOKEN.fullmatch(token):
-        raise Invalid(f"token: a token of {known} has 4 to {LONGEST} letters, digits, - and _")
+    token = token.lower() if known is Service.HEALTHCHECKS else token
+    problem = _problem(known, token)
+    if problem:
+        raise Invalid(f"token: {problem}")
     return known, token
+
+
+def _problem(service: Service, token: str) -> str:
+    """What is wrong with a token; empty where nothing is."""
+    if service is Service.HEALTHCHECKS:
+        return "" if PING_ID.fullmatch(token) else "a check of healthchecks has a UUID, with its dashes"
+    if service is Service.CELERY:
+        return "" if len(token) <= LONGEST_CELERY and token.isprintable() and CELERY.fullmatch(token) else CELERY_FORM
+    if service in KEYED:
+        fine = 0 < len(token) <= LONGEST and token.isprintable() and "/" not in token
+        return "" if fine else f"a key of {service} has 1 to {LONGEST} characters, none of them a slash"
+    if service is Service.SNITCH and token.lower() in OURS:
+        return f"/{token} is an address of this service itself"
+    return "" if TOKEN.fullmatch(token) else f"a token of {service} has 4 to {LONGEST} letters, digits, - and _"

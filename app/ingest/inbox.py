@@ -15,10 +15,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import metrics
 from app.clock import monotonic, utc_now
+from app.domain.skew import OLDEST_REPORT
 from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.ping import Ping
-from app.ingest.record import OLDEST_REPORT, TooLate, record
+from app.ingest.record import TooLate, record
 from app.store import blackouts, partitions
 from app.store.engine import Sessions
 
@@ -172,9 +173,8 @@ class Inbox:
         """Those that should be there, and for `reports` those of the past that they may be of."""
         async with self._sessions() as session:
             now = await blackouts.now(session)
-            days = range(0, OLDEST_REPORT.days + 2, 20) if reports else ()
-            past = {partitions.month_of(now - timedelta(days=day)): None for day in days}
-            made = await partitions.make(session, [*partitions.wanted(now), *past])
+            oldest = OLDEST_REPORT if reports else timedelta()
+            made = await partitions.make(session, partitions.wanted_since(now, oldest))
             await session.commit()
         log.warning("partitions were missing and have been made", partitions=made, at=utc_now().isoformat())
 

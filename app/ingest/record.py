@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clock import monotonic
 from app.domain.monitor import CheckIn, on_check_in
 from app.domain.report import on_report
+from app.domain.skew import CLOCKS_AGREE, OLDEST_REPORT, on_our_clock, skew_of
 from app.domain.state import Decision, Monitor, Signal
 from app.ingest import answers
 from app.ingest.answers import Answer
@@ -35,10 +36,7 @@ from app.store.checkins import Answered, Repeat
 from app.store.engine import Sessions
 from app.store.rows import Locked
 
-OLDEST_REPORT = timedelta(days=60)
-ANY_CLOCK = timedelta(days=20 * 366)  # a clock further off says nothing, and sums with it would overflow
 INSTANT = timedelta(microseconds=1)
-CLOCKS_AGREE = timedelta(seconds=2)  # a Date header has whole seconds
 
 
 class TooLate(Exception):
@@ -181,19 +179,13 @@ def _said_at(ping: Ping, received: datetime) -> datetime | None:
     """The client's own time, the error of its clock taken off, never later than received; None where it is about that."""
     if ping.at is None:
         return None
-    said, sent = _within(ping.at, received), _within(ping.sent_at or received, received)
-    skew = received - sent
-    at = said if abs(skew) <= CLOCKS_AGREE else said + skew
+    at = on_our_clock(ping.at, skew_of(ping.sent_at or received, received), received)
     if at > received + CLOCKS_AGREE:
         ping.warnings.append("at lies in the future: the time of reception counts")
     elif at < received - OLDEST_REPORT:
         ping.warnings.append(f"at lies more than {OLDEST_REPORT.days} days back: it counts as of {OLDEST_REPORT.days} days ago")
         at = received - OLDEST_REPORT
     return at if at < received - CLOCKS_AGREE else None
-
-
-def _within(at: datetime, now: datetime) -> datetime:
-    return min(max(at, now - ANY_CLOCK), now + ANY_CLOCK)
 
 
 def _not_before_the_last(m: Monitor, received: datetime, doubt: timedelta) -> datetime:

@@ -4,13 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
 from app.errors import Conflict, NotAllowed
 from app.store import addresses, keys, monitors
 from app.store.tables import AddressRow, ApiKeyRow, ChannelRow, ProjectRow
+
+REPORTER = text("""
+    SELECT project_id, scope FROM api_keys WHERE hash = :hash AND revoked_at IS NULL AND service = ''
+    UNION ALL
+    SELECT project_id, 'ping' FROM addresses WHERE kind = 'ping_key' AND key = :key AND revoked_at IS NULL LIMIT 1""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,14 @@ class NewProject:
     api_key: str
     api_key_readonly: str
     ping_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who reports what happened: the project a key belongs to, and its scope; a project's ping key has the scope `ping`."""
+
+    project: UUID
+    scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,16 @@ async def caller(session: AsyncSession, key: str) -> Caller:
     raise NotAllowed("wrong api key")
 
 
+async def reporter(session: AsyncSession, key: str) -> Reporter:
+    """The project that a key of ours, or a project's ping key, speaks for. Raises NotAllowed for a key unknown or revoked, and
+    those of other services."""
+    if "\0" not in key:
+        found = (await session.execute(REPORTER, {"hash": tokens.hashed(key), "key": key})).first()
+        if found is not None:
+            return Reporter(*found)
+    raise NotAllowed("wrong api key")
+
+
 async def project(session: AsyncSession, project_id: UUID, lock: bool = False) -> ProjectRow:
     """A project that a key was found for."""
     query = select(ProjectRow).where(ProjectRow.id == project_id)
@@ -106,15 +129,21 @@ async def _take(session: AsyncSession, project_id: UUID, key: str) -> bool:
     return back.first() is not None or await addresses.add_unless_taken(session, "ping_key", key, project_id, None)
 
 
-async def has_room(session: AsyncSession, project_id: UUID, times: int = 1, more: int = 1) -> bool:
-    """Whether so many more monitors fit into the project's limit, so many times over. Where there is a limit, nobody else makes
-    one in this project until this transaction ends."""
+async def has_room(session: AsyncSession, project_id: UUID, times: int = 1) -> bool:
+    """Whether one more monitor fits into the project's limit, so many times over. Nobody else makes one as `room` says."""
+    left = await room(session, project_id, times)
+    return left is None or left > 0
+
+
+async def room(session: AsyncSession, project_id: UUID, times: int = 1) -> int | None:
+    """How many more monitors fit into the project's limit, so many times over; None for any number. Where there is a limit,
+    nobody else makes one in this project until this transaction ends."""
     query = select(ProjectRow.monitor_limit).where(ProjectRow.id == project_id)
     limit = (await session.execute(query)).scalar_one()
     if limit is None:
-        return True
+        return None
     await monitors.one_namer(session, project_id)
-    return await monitors.count(session, project_id) + more <= limit * times
+    return max(0, limit * times - await monitors.count(session, project_id))
 
 
 async def any_project(session: AsyncSession) -> bool:

@@ -1,6 +1,6 @@
 """The directory: what stands in a ping URL -> project and monitor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -115,6 +115,16 @@ async def resolve(session: AsyncSession, asked: Sequence[Address]) -> dict[Addre
         if mine:
             found |= await _ask(session, query, mine)
     return found
+
+
+async def called(session: AsyncSession, project: UUID, service: Service, tokens: Collection[str]) -> dict[str, UUID]:
+    """The monitors of this project that are called so by the service."""
+    keys = {alias_key(project, service, token): token for token in tokens}
+    query = select(AddressRow.key, AddressRow.monitor_id).where(
+        AddressRow.kind == str(service), AddressRow.key == any_(literal(list(keys), ARRAY(Text))),
+        AddressRow.project_id == project, AddressRow.monitor_id.is_not(None), AddressRow.revoked_at.is_(None),
+    )  # fmt: skip
+    return {keys[key]: monitor for key, monitor in await session.execute(query) if monitor is not None}
 
 
 async def projects_of(session: AsyncSession, hashes: Sequence[bytes]) -> Mapping[bytes, UUID]:

@@ -45,6 +45,12 @@ def wanted(now: datetime) -> list[Partition]:
     return days + months
 
 
+def wanted_since(now: datetime, oldest: timedelta) -> list[Partition]:
+    """Those, and those of the past that something reported as long ago as `oldest` may be of."""
+    past = [month_of(now - timedelta(days=day)) for day in range(0, oldest.days + 2, 20)]
+    return list(dict.fromkeys([*wanted(now), *past]))
+
+
 def are_missing(error: BaseException) -> bool:
     """Whether a row could not be written for want of its partition."""
     return isinstance(error, IntegrityError) and "no partition of relation" in str(error)

@@ -1,8 +1,8 @@
-"""Monitors that a sync makes and keeps, many at a time."""
+"""Monitors that a sync makes and keeps, many at a time, and when each source said last what its schedule is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,49 +11,88 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
 from app.domain.alias import Service
+from app.domain.schedule import Declared
 from app.domain.state import Monitor, Rule
+from app.domain.sync import Stands
 from app.store import monitors
 from app.store.addresses import alias_key
-from app.store.rows import rule_columns
+from app.store.rows import Locked, rule_columns
 from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SubscriptionRow
-from app.store.unnest import arrays, unnest
+from app.store.unnest import arrays, picked, unnest
 
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """A monitor to be made: `names` as in `monitors.create`, and its key in the service that declares it."""
+    """A monitor to be made: what it is called in the service that declares it, and how it is to stand."""
 
     id: UUID
     key: str
     state: Monitor
-    names: dict[str, Any]
+    stands: Stands
 
 
 class Changed(NamedTuple):
-    """A monitor, locked, as it is declared from now on; it is not retired, or no longer."""
+    """A monitor, locked, as it stands from now on; it is not retired, or no longer."""
 
     id: UUID
-    name: str
-    source: str
-    rule: Rule
+    stands: Stands
 
 
+_TEXTS = {"name": "text", "tags": "text", "description": "text", "source": "text", "beat_of": "text", "declared": "jsonb"}
 _CHANGED = {
-    "id": "uuid", "name": "text", "source": "text", "kind": "text", "period": "int", "expression": "text", "zone": "text",
+    "id": "uuid", **_TEXTS, "kind": "text", "period": "int", "expression": "text", "zone": "text",
     "grace": "int", "max_runtime": "int", "failures_to_alert": "int", "successes_to_recover": "int", "early": "int",
+    "max_wait": "int", "dispatched": "bool", "manual_resume": "bool",
 }  # fmt: skip
 _WRITTEN = ", ".join(column for column in _CHANGED if column not in ("id", "zone"))
-_TAKEN = ", ".join(f"v.{column}" for column in _CHANGED if column not in ("id", "zone"))
+_TAKEN = picked({column: kind for column, kind in _CHANGED.items() if column not in ("id", "zone")})
 CHANGE = text(f"""
     UPDATE monitors m SET ({_WRITTEN}, zone, retired_at) = ROW({_TAKEN}, coalesce(v.zone, m.zone), NULL)
     FROM {unnest(_CHANGED)} WHERE m.project_id = :project AND m.id = v.id""")  # noqa: S608
+_SAID = {"id": "uuid"}
+SAID = text(f"""
+    SELECT m.id, m.description, m.declared FROM monitors m JOIN {unnest(_SAID)} ON m.id = v.id
+    WHERE m.project_id = :project""")  # noqa: S608
+_DUE = {"project_id": "uuid", "id": "uuid", "expression": "text", "period": "int"}
+REDECLARE = text(f"""
+    UPDATE monitors m SET (expression, period) = ROW(v.expression, v.period) FROM {unnest(_DUE)}
+    WHERE (m.project_id, m.id) = (v.project_id, v.id)""")  # noqa: S608
+NEWEST = text("""
+    INSERT INTO syncs (project_id, source, at) VALUES (:project, :source, :at)
+    ON CONFLICT (project_id, source) DO UPDATE SET at = excluded.at WHERE syncs.at < excluded.at RETURNING at""")
 
 
 async def change(session: AsyncSession, project: UUID, changed: Sequence[Changed]) -> None:
     """Write them all in one statement: pings wait for these rows."""
     if changed:
-        rows = [{"zone": None, **one._asdict(), **rule_columns(one.rule)} for one in changed]
+        rows = [{"zone": None, "id": one.id, **_columns(one.stands)} for one in changed]
         await session.execute(CHANGE, {**arrays(_CHANGED, rows), "project": project})
+
+
+async def stand(session: AsyncSession, project: UUID, rows: Collection[Locked]) -> Mapping[UUID, Stands]:
+    """How these locked monitors stand."""
+    said = await session.execute(SAID, {"project": project, "id": [row.id for row in rows]})
+    more = {monitor: (description, declared) for monitor, description, declared in said}
+    return {
+        row.id: Stands(
+            row.name, row.slug, row.monitor.rule, row.tags, more[row.id][0], row.source, row.beat_of, row.retired_at is not None,
+            more[row.id][1],
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+async def redeclare(session: AsyncSession, declared: Mapping[tuple[UUID, UUID], Declared]) -> None:
+    """Write what schedulers said of when these locked monitors, (project, id) each, are due."""
+    if declared:
+        rows = [{"project_id": p, "id": m, **rule_columns(Rule(schedule, timedelta()))} for (p, m), schedule in declared.items()]
+        await session.execute(REDECLARE, arrays(_DUE, rows))
+
+
+async def newest(session: AsyncSession, project: UUID, source: str, at: datetime) -> bool:
+    """Whether no later sync of this source, or this one itself, came before; it is noted then."""
+    given = {"project": project, "source": source, "at": at}
+    return (await session.execute(NEWEST, given)).first() is not None
 
 
 async def opened_by(session: AsyncSession, service: Service, key: str) -> ApiKeyRow | None:
@@ -91,9 +130,13 @@ async def make(
     at = [(f"{new.id}", "ping", new.id) for new in made]
     at += [(alias_key(project, service, new.key), str(service), new.id) for new in made]
     listening = [{"project_id": project, "monitor_id": new.id, "channel_id": channel} for channel in ears for new in made]
-    rows = [monitors.row_of(project, new.id, new.state, now, new.names) for new in made]
+    rows = [monitors.row_of(project, new.id, new.state, now, {"slug": new.stands.slug, **_columns(new.stands)}) for new in made]
     await session.execute(insert(MonitorRow), rows)
     addresses = [{"kind": kind, "key": key, "project_id": project, "monitor_id": monitor} for key, kind, monitor in at]
     await session.execute(insert(AddressRow), addresses)
     if listening:
         await session.execute(insert(SubscriptionRow), listening)
+
+
+def _columns(stands: Stands) -> dict[str, Any]:
+    return {**{name: getattr(stands, name) for name in _TEXTS}, **rule_columns(stands.rule)}

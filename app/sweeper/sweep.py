@@ -17,6 +17,7 @@ from app.store import blackouts, decisions, monitors, partitions
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.rows import Locked, locked
+from app.sweeper.hold import hold_back_once
 
 log = structlog.get_logger()
 
@@ -48,13 +49,16 @@ async def sweep(sessions: Sessions, margin: timedelta) -> Swept:
 
 
 async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) -> Swept:
-    """Judge up to `limit` monitors whose deadline lies before the horizon, in one transaction.
+    """Judge up to `limit` monitors whose deadline lies before the horizon, in one transaction; schedulers first, each with what
+    waits for it.
 
     Down is dated at the deadline. A row that cannot be judged, or whose verdict cannot be written, is set aside for an hour,
     counted, and stops nobody else.
     """
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
+    await hold_back_once(sessions, moment)
+    async with sessions() as session:
         put_off = await monitors.rewake(session, moment.horizon.at, limit)
         await session.commit()
     try:

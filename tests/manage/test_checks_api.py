@@ -20,7 +20,7 @@ NAMES = {
     "filter_default_fail", "badge_url",
 }  # fmt: skip
 ADDRESSES = {"uuid", "ping_url", "update_url", "pause_url", "resume_url", "channels", "aliases"}
-OURS = {"kind", "early", "max_runtime", "failures_to_alert", "successes_to_recover", "deadline", "source", "retired"}
+OURS = {"kind", "early", "max_runtime", "max_wait", "failures_to_alert", "successes_to_recover", "deadline", "source", "retired"}
 DOWN_DAILY = {"schedule": "0 3 * * *", "tz": "Europe/Berlin"}
 
 
@@ -62,7 +62,7 @@ async def test_everything_that_is_said_of_a_check_is_read_back(world: World) -> 
     """What goes in comes out, by every way of reading."""
     said = {
         "name": "Nightly backup", "slug": "nightly", "tags": "prod db", "desc": "two\nlines", "grace": 600, "manual_resume": True,
-        "methods": "POST", "schedule": "0 3 * * *", "tz": "Europe/Berlin", "early": 120, "max_runtime": 900,
+        "methods": "POST", "schedule": "0 3 * * *", "tz": "Europe/Berlin", "early": 120, "max_runtime": 900, "max_wait": 120,
         "failures_to_alert": 3, "successes_to_recover": 2,
     }  # fmt: skip
     made = await world.check(**said)

@@ -26,7 +26,19 @@ from tests.journeys.running import Service, serving
 
 pytestmark = pytest.mark.anyio
 
+LINES = st.sampled_from([
+    b'{"app":"shop","sent_at":1760000000123,"heartbeat":15}', b'{"type":"beat.beat","ts":1760000000123}', b"{", b"5",
+    b'{"type":"run.failed","ts":1760000000123,"monitor":"task:a","run":"r"}', b'{"type":"run.failed"}', b'{"type":"else"}',
+    b'{"type":"schedule.sync","ts":1,"reconcile":true,"entries":[{"name":"a","schedule":{"kind":"every","seconds":60}},{}]}',
+])  # fmt: skip
+NDJSON = "application/x-ndjson"
+schemathesis.openapi.media_type(NDJSON, st.lists(LINES, max_size=4).map(b"\n".join))
 CHECKS = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]
+
+
+@schemathesis.serializer(NDJSON)
+def _lines(_: Any, body: Any) -> bytes:
+    return body if isinstance(body, bytes) else str(body).encode(errors="replace")
 
 
 class Tenants:

@@ -28,13 +28,14 @@ REFUSALS = {
 RESOURCES = (checks, check_history, channels, incidents, badges, keys, projects, status)
 
 
-def api_routes(app: FastAPI, docs: bool) -> APIRouter:
-    """The routes, and where `docs` is set their description. What was asked of v1 and v2 comes here too (see `web.Outside`)."""
+def api_routes(app: FastAPI, docs: bool, beside: APIRouter) -> APIRouter:
+    """The routes, those of another room `beside` them, and where `docs` is set their description. What was asked of v1 and v2
+    comes here too (see `web.Outside`)."""
     routes = APIRouter()
     problems: dict[int | str, dict[str, Any]] = {
         number: {"model": Problem, "description": why} for number, why in REFUSALS.items()
     }
-    for resource in RESOURCES:
+    for resource in (*RESOURCES, beside):
         routes.include_router(
             resource, prefix="/api/v3", responses=problems, generate_unique_id_function=lambda route: route.name
         )

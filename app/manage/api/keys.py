@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from app.domain import tokens
-from app.domain.alias import KEYED
+from app.domain.alias import WITH_KEYS
 from app.domain.tokens import Scope
 from app.errors import Conflict, OverLimit
 from app.manage.api.described import ON_CONFLICT, body
@@ -41,7 +41,7 @@ async def create_key(caller: Writer, session: Session, given: Given, now: Now) -
     else, open the project with it."""
     fields = Fields(given)
     fields.refuse_others(KNOWN)
-    name, service = fields.line("name", LONGEST_NAME) or "", fields.choice("service", KEYED)
+    name, service = fields.line("name", LONGEST_NAME) or "", fields.choice("service", WITH_KEYS)
     scope = fields.choice("scope", SCOPES)
     if len(await keys.listed(session, caller.project)) >= MOST_KEYS:
         raise OverLimit(f"the project has {MOST_KEYS} keys: revoke one first")

@@ -1,0 +1,1 @@
+"""ROOM: takes what programs report by themselves."""

@@ -1,0 +1,93 @@
+"""What one request says, read: who speaks, and each event as a value. Instants are still by the clock of who says them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.domain.alias import group_token
+from app.domain.facts import Word
+from app.domain.sync import Entry
+from app.store.addresses import Address
+
+BEAT, WORKERS = "beat", "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who speaks. `source`: app, or app@environment; `heartbeat`: how often this process says that it lives, None for never."""
+
+    source: str
+    sent_at: datetime
+    sdk: str = ""
+    heartbeat: timedelta | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def alive_for(self) -> timedelta | None:
+        """How long a run of this process is taken for alive without being listed."""
+        return None if self.heartbeat is None else 2.5 * self.heartbeat
+
+    def group(self, name: str) -> Address:
+        """The monitor of all its schedulers, or of all its workers."""
+        return Address("celery", group_token(self.source, name))
+
+
+@dataclass(frozen=True, slots=True)
+class RunSaid:
+    """One thing said of a run, or of a dispatch that failed. `note`: words for the log that change nothing; `expires` how long
+    it may wait in the queue; `eta` when it is to begin; `next_due` what its scheduler says comes after it; `broker`: it was not
+    dispatched because the broker cannot be reached."""
+
+    at: datetime
+    monitor: Address
+    name: str
+    word: Word
+    id: str
+    run_id: str = ""
+    attempt: int = 0
+    execution: str = ""
+    error: str = ""
+    note: str = ""
+    expires: timedelta | None = None
+    eta: datetime | None = None
+    next_due: datetime | None = None
+    broker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A scheduler or a worker says that it lives, or that it leaves. `trouble`: it lives, and does not do its work; `standby`: it
+    would if another did not; `active`: the runs that live with it; `next_due`: when its entries are due."""
+
+    at: datetime
+    group: str
+    leaves: bool = False
+    begins: bool = False
+    standby: bool = False
+    trouble: str = ""
+    next_due: Mapping[Address, datetime] = field(default_factory=dict)
+    active: tuple[tuple[Address, str], ...] = ()
+
+
+@dataclass(slots=True)
+class SyncSaid:
+    """The schedule of a source, or a part of it. `items` by their tokens; `named`: these, and those of entries that made no
+    sense; `retires`: what is not named is gone; `only_new`: what was ever named before is left as it is."""
+
+    at: datetime
+    retires: bool
+    only_new: bool
+    items: dict[str, Entry] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One request, read. `errors`: the lines that could not be; `ignored`: how many were of a type we do not know."""
+
+    envelope: Envelope
+    said: list[RunSaid | Heartbeat] = field(default_factory=list)
+    syncs: list[SyncSaid] = field(default_factory=list)
+    ignored: int = 0
+    warnings: list[str] = field(default_factory=list)
+    errors: list[tuple[int, str]] = field(default_factory=list)

@@ -1,0 +1,153 @@
+"""What each type of line says, as docs/events.md has it."""
+
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+from app.domain.alias import entry_token
+from app.domain.declaration import Declaration, grace_for, read_schedule
+from app.domain.facts import Word
+from app.domain.message import clean
+from app.domain.schedule import Every
+from app.domain.state import Rule
+from app.domain.sync import UNWATCHED_BY_TIME, Entry
+from app.errors import Invalid
+from app.events.batch import BEAT, WORKERS, Batch, Envelope, Heartbeat, RunSaid, SyncSaid
+from app.events.fields import LONGEST_FREE, LONGEST_MONITOR, YEAR, Fields, monitor_at
+from app.store.addresses import Address
+
+SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT = 1, 3600  # seconds
+MOST_ENTRIES = 5000
+MOST_ACTIVE = 1000
+MOST_TRIES = 1_000_000
+MOST_TAGS, LONGEST_TAGS, LONGEST_DESCRIPTION = 100, 500, 10_000
+WORDS = {f"run.{word}": word for word in Word}
+LOST = {
+    "signal": "its process was killed by a signal",
+    "exit": "its process ended in the middle",
+    "time_limit": "it ran over its time limit, and was killed",
+}
+FROM_SCHEDULERS = frozenset({"beat.up", "beat.beat", "beat.down"})
+FROM_WORKERS = frozenset({"worker.up", "worker.beat", "worker.stopping", "worker.down"})
+
+
+def read_envelope(given: dict[str, Any]) -> Envelope:
+    """Who speaks. Raises Invalid."""
+    fields = Fields(given)
+    if given.get("v", 1) != 1:
+        raise Invalid("v: must be 1; what comes after it is not known here yet")
+    app, environment = fields.text("app", 1, 50), fields.text("environment", 0, 50)
+    for name in ("host", "node", "boot"):
+        fields.words(name, LONGEST_FREE)
+    heartbeat = fields.number("heartbeat", SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT)
+    dropped = {clean(name, LONGEST_FREE): n for name, n in fields.pairs("dropped", 100).items() if isinstance(n, int) and n > 0}
+    return Envelope(
+        source=f"{app}@{environment}" if environment else app,
+        sent_at=fields.must("sent_at"),
+        sdk=fields.words("sdk", LONGEST_FREE),
+        heartbeat=None if heartbeat is None else timedelta(seconds=ceil(heartbeat)),
+        dropped=dropped,
+    )
+
+
+def add_event(batch: Batch, number: int, given: dict[str, Any], now: datetime, least: timedelta) -> None:
+    """Read an event into the batch. Raises Invalid for one that cannot be read; `least`: the shortest period there is."""
+    fields, kind = Fields(given), given.get("type")
+    if not isinstance(kind, str) or not kind:
+        raise Invalid("type: is missing")
+    if kind in WORDS:
+        batch.said.append(_run(fields, given, WORDS[kind], batch.envelope.source))
+    elif kind in FROM_SCHEDULERS:
+        batch.said.append(_scheduler(fields, kind, batch.envelope.source))
+    elif kind in FROM_WORKERS:
+        active = tuple(_active(batch.envelope.source, item) for item in fields.items("active", MOST_ACTIVE))
+        begins, leaves = kind == "worker.up", kind == "worker.down"
+        batch.said.append(Heartbeat(fields.must("ts"), WORKERS, leaves, begins, active=active))
+    elif kind == "schedule.sync":
+        _sync(batch, number, fields, now, least)
+    else:
+        batch.ignored += 1
+
+
+def _run(fields: Fields, given: dict[str, Any], word: Word, source: str) -> RunSaid:
+    at, error = fields.must("ts"), fields.words("error")
+    if word is Word.LOST:
+        error = error or LOST.get(fields.words("reason"), "")
+    name = given.get("monitor")
+    return RunSaid(
+        at=at,
+        monitor=monitor_at(source, name),
+        name=str(name),
+        word=word,
+        id=fields.words("id", LONGEST_FREE) or str(given["ts"]),
+        run_id=fields.text("run", 0 if word is Word.DISPATCH_FAILED else 1, LONGEST_FREE),
+        attempt=int(fields.number("att", 0, MOST_TRIES) or 0),
+        execution=fields.text("x", 0, LONGEST_FREE),
+        error=error,
+        note=fields.words("warning"),
+        expires=fields.span("expires"),
+        eta=fields.instant("eta"),
+        next_due=fields.instant("next_due"),
+        broker=fields.flag("broker"),
+    )
+
+
+def _scheduler(fields: Fields, kind: str, source: str) -> Heartbeat:
+    trouble = fields.words("publish_error")
+    if not trouble and fields.flag("stalled"):
+        age = fields.number("last_tick_age", 0, YEAR)
+        since = "" if age is None else f", and last did {int(age)} s ago"
+        trouble = f"it no longer looks for what is due{since}"
+    dues = Fields(given := fields.pairs("next_due", MOST_ENTRIES))
+    next_due = {Address("celery", entry_token(source, name)): due for name in given if (due := dues.instant(name)) is not None}
+    return Heartbeat(
+        fields.must("ts"), BEAT, leaves=kind == "beat.down", begins=kind == "beat.up", standby=fields.flag("standby"),
+        trouble=trouble, next_due=next_due,
+    )  # fmt: skip
+
+
+def _active(source: str, item: object) -> tuple[Address, str]:
+    if not isinstance(item, list) or len(item) < 2:
+        raise Invalid("active: each is [monitor, run, x, age]")
+    monitor, run = item[:2]
+    return monitor_at(source, monitor), Fields({"active": run}).text("active", 1, LONGEST_FREE)
+
+
+def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timedelta) -> None:
+    """The good entries are taken over; a bad one is an error of its own, and is not retired."""
+    at, entries, only_new = fields.must("ts"), fields.items("entries", MOST_ENTRIES), fields.flag("only_new")
+    whole = fields.flag("reconcile") and not only_new
+    if whole and not entries:
+        batch.warnings.append("schedule.sync: an empty schedule retires nothing: a broken deploy looks just like it")
+    sync = SyncSaid(at, whole and bool(entries), only_new)
+    for item in entries:
+        given = item.get("name") if isinstance(item, dict) else None
+        try:
+            name = Fields({"name": given}).text("name", 1, LONGEST_MONITOR)
+            token = entry_token(batch.envelope.source, name)
+            if token in sync.named:
+                raise Invalid("it is there twice, and the first counts")
+            sync.named.add(token)
+            sync.items[token] = _entry(item, name, f"celery:{batch.envelope.source}", now, least)
+        except Invalid as error:
+            sync.retires = sync.retires and isinstance(given, str)  # one without a name may be any
+            batch.errors.append((number, f"entry {clean(str(given), LONGEST_FREE)!r}: {error}"))
+    batch.syncs.append(sync)
+
+
+def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> Entry:
+    fields = Fields(item)
+    schedule = read_schedule(fields.pairs("schedule", 20), now)
+    if isinstance(schedule, Every):
+        schedule = Every(max(schedule.period, least))
+    words = [clean(tag, LONGEST_FREE) for tag in fields.items("tags", MOST_TAGS) if isinstance(tag, str)]
+    spans = {"grace": fields.span("grace"), "max_runtime": fields.span("max_runtime"), "max_wait": fields.span("max_wait")}
+    said = {field for field, span in spans.items() if span is not None}
+    said |= {field for field in ("tags", "description") if item.get(field) is not None}
+    declaration = Declaration(
+        schedule=schedule, grace=grace_for(schedule, now) if spans["grace"] is None else spans["grace"],
+        max_runtime=spans["max_runtime"], max_wait=spans["max_wait"],
+    )  # fmt: skip
+    rule = declaration.rule_after(Rule(UNWATCHED_BY_TIME.schedule, UNWATCHED_BY_TIME.grace, dispatched=True), now, least)
+    text = fields.words("description", LONGEST_DESCRIPTION)
+    return Entry(name, rule, source, " ".join(words)[:LONGEST_TAGS], text, frozenset(said))

@@ -1,0 +1,163 @@
+"""Recording a batch: what is missing is made first, then its events in order of time, some hundreds in a transaction.
+
+1. the database's clock, by which the clock of who speaks is set right
+2. what the batch names; schedules taken over, monitors made, in a transaction of their own
+3. for each slice: lock the monitors in order of id in one statement, read what is known of the runs
+4. decide in the domain, event by event
+5. write everything in a handful of statements
+6. the guard: what took longer than the margin must not commit, for the sweeper may have judged what this disproves
+7. COMMIT
+
+Every step may be done again: the same events change nothing twice.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.clock import monotonic
+from app.domain.skew import OLDEST_REPORT
+from app.errors import Unavailable
+from app.events.answer import Answer
+from app.events.batch import Batch, Heartbeat, RunSaid
+from app.events.clocks import Clock
+from app.events.hear import Ledger, Turned, run_key, slices, touched
+from app.events.register import Places, Register, Registration
+from app.store import blackouts, checkins, decisions, holding, monitors, partitions, reported, synced
+from app.store.accounts import Reporter
+from app.store.blackouts import Moment
+from app.store.engine import Sessions
+
+log = structlog.get_logger()
+
+AT_ONCE = 500
+TRIES = 3
+CAN_BE_TRIED_AGAIN = ("40001", "40P01")  # serialization failure, deadlock
+Done = TypeVar("Done")
+
+
+class TooLate(Exception):
+    """It took longer than the margin; nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """What recording needs of the door. `least`: the shortest period that a monitor may have."""
+
+    sessions: Sessions
+    margin: timedelta
+    least: timedelta
+    register: Register
+
+    async def record(self, reporter: Reporter, batch: Batch, heard_at: float) -> Answer:
+        """Record a batch, whose last byte came at `heard_at` by the monotonic clock. Raises Unavailable, or what the database
+        raises where it is away; what was recorded until then stays, and sending all of it again is safe."""
+        if batch.envelope.dropped:
+            log.warning("a program had to drop events", source=batch.envelope.source, dropped=dict(batch.envelope.dropped))
+        answer, clock, places = await self._again(lambda: self._prepare(reporter, batch, heard_at))
+        said = sorted(batch.said, key=lambda event: event.at)
+        for part in slices(said, AT_ONCE) if said else ():
+            ledger = await self._again(_Slice(self, reporter, batch, part, clock, places))
+            answer = _sum(answer, ledger.answer)
+        return answer
+
+    async def _prepare(self, reporter: Reporter, batch: Batch, heard_at: float) -> tuple[Answer, Clock, Places]:
+        async with self.sessions() as session:
+            moment = await blackouts.moment(session, self.margin)
+            received = moment.now - timedelta(seconds=max(0.0, monotonic() - heard_at))
+            clock = Clock(batch.envelope.sent_at, received)
+            registration = Registration(session, reporter, batch, moment, clock, self.least, self.register)
+            places = await registration.run()
+            await session.commit()
+        answer = registration.answer
+        answer.ignored, answer.errors, answer.server_time = batch.ignored, batch.errors, moment.now
+        for words in batch.warnings:
+            answer.warn(words)
+        return answer, clock, places
+
+    async def _again(self, work: Callable[[], Awaitable[Done]]) -> Done:
+        """Do it, and where somebody else was in the way a second and a third time."""
+        for _ in range(TRIES):
+            try:
+                return await work()
+            except (Turned, TooLate):
+                continue
+            except IntegrityError as error:
+                if partitions.are_missing(error):
+                    await self._make_partitions()
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) not in CAN_BE_TRIED_AGAIN:
+                    raise
+        raise Unavailable
+
+    async def _make_partitions(self) -> None:
+        async with self.sessions() as session:
+            now = await blackouts.now(session)
+            made = await partitions.make(session, partitions.wanted_since(now, OLDEST_REPORT))
+            await session.commit()
+        log.warning("partitions were missing and have been made", partitions=made)
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Some events of a batch on their way through steps 3 to 7."""
+
+    recorder: Recorder
+    reporter: Reporter
+    batch: Batch
+    said: Sequence[RunSaid | Heartbeat]
+    clock: Clock
+    places: Places
+    with_waiting: bool = False
+
+    async def __call__(self) -> Ledger:
+        """All of it, in one transaction. Raises TooLate, and Turned where the next try must lock more."""
+        async with self.recorder.sessions() as session:
+            moment = await blackouts.moment(session, self.recorder.margin)
+            ledger = await self._look_up(session, moment)
+            try:
+                for event in self.said:
+                    ledger.hear(event)
+            except Turned:
+                self.with_waiting = True
+                raise
+            await _write(session, ledger)
+            if ledger.made and await blackouts.now(session) - moment.now >= self.recorder.margin:
+                raise TooLate
+            await session.commit()
+        return ledger
+
+    async def _look_up(self, session: AsyncSession, moment: Moment) -> Ledger:
+        project, envelope = self.reporter.project, self.batch.envelope
+        ids = touched(self.said, envelope, self.places, self.clock, moment.now)
+        waiting = None
+        if self.with_waiting:
+            source = f"celery:{envelope.source}"
+            waiting = {source: (await holding.waiting(session, [(project, source)]))[project, source]}
+            ids |= set(waiting[source])
+        rows = await monitors.lock(session, [(project, id_) for id_ in ids]) if ids else {}
+        runs = [event for event in self.said if isinstance(event, RunSaid) and event.monitor in self.places]
+        keys = {run_key(project, self.places[event.monitor].id, event) for event in runs}
+        known = await reported.read(session, keys)
+        return Ledger(envelope, self.clock, moment, self.places, rows, known, waiting)
+
+
+async def _write(session: AsyncSession, ledger: Ledger) -> None:
+    await reported.write(session, ledger.heard, ledger.moment.now)
+    await checkins.add(session, ledger.check_ins)
+    await synced.redeclare(session, ledger.declared)
+    await decisions.write(session, ledger.moment.now, ledger.made)
+
+
+def _sum(one: Answer, other: Answer) -> Answer:
+    one.accepted += other.accepted
+    one.repeated += other.repeated
+    one.unknown_monitors += other.unknown_monitors
+    one.flagged += other.flagged
+    one.warnings |= other.warnings
+    return one
