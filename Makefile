@@ -1,6 +1,8 @@
 # `make` alone says what there is to do. Every target works on a fresh clone: what it needs is installed into .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test prove check lock clean
+.PHONY: help run demo example test prove bench check lock clean
+
+BROKERS = redis-server rabbitmq-server
 
 # An environment made for another folder (a copied or moved clone) would run that folder's code.
 $(shell grep -qsF '$(CURDIR)/.venv' .venv/bin/activate || rm -f .venv/.made .venv/.run .venv/.dev)
@@ -15,13 +17,22 @@ run: .venv/.run ## start the service on 127.0.0.1:8000, its data in ./data; Ctrl
 demo: .venv/.run ## watch a job fall silent, the alert arrive, and the job return
 	@exec .venv/bin/missedbeat-server demo
 
+example: .venv/.dev ## watch a Celery application by the service that `make run` started; examples/celery
+	@sh scripts/debian.sh redis-server
+	@exec .venv/bin/python examples/celery/run.py
+
 test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
+	@sh scripts/debian.sh $(BROKERS)
 	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "not prove" --durations=10 $(ARGS)
 
 prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other people's clients; ARGS as above
-	@sh scripts/debian.sh
+	@sh scripts/debian.sh $(BROKERS) borg:borgbackup curl wget
 	@.venv/bin/python scripts/clients.py
 	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
+
+bench: .venv/.dev ## what the SDK costs a task, beside a task without it and one with two requests; a few minutes
+	@sh scripts/debian.sh redis-server
+	@.venv/bin/python -m bench.sdk $(ARGS)
 
 check: .venv/.dev ## lint, format, types, floors, the rules of the house, known vulnerabilities
 	.venv/bin/ruff check .
@@ -44,5 +55,5 @@ clean: ## remove what can be made again; ./data stays
 .venv/.run: pyproject.toml constraints.txt | .venv/.made
 	@.venv/bin/python scripts/install.py embedded && touch $@
 
-.venv/.dev: pyproject.toml constraints.txt | .venv/.made
-	@.venv/bin/python scripts/install.py dev && touch .venv/.run $@
+.venv/.dev: pyproject.toml sdk/pyproject.toml constraints.txt | .venv/.made
+	@.venv/bin/python scripts/install.py dev ./sdk && touch .venv/.run $@

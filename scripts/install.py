@@ -1,4 +1,4 @@
-"""Installs this project, editable and with the named extras, into the environment it is run by.
+"""Installs this project with the named extras, and the projects in further folders, into the environment it is run by; all editable.
 
 One moving line on a terminal, two standing lines elsewhere; pip's own words are kept in .venv/install.log and shown only
 when it fails.
@@ -13,9 +13,11 @@ from pathlib import Path
 LOG = Path(sys.prefix) / "install.log"
 
 
-def main(extras: str) -> int:
-    """Install `.[extras]` under constraints.txt; pip's exit code."""
+def main(extras: str, *folders: str) -> int:
+    """Install `.[extras]` and the folders under constraints.txt; pip's exit code."""
     command = [sys.executable, "-m", "pip", "install", "--no-input", "-c", "constraints.txt", "-e", f".[{extras}]"]
+    for folder in folders:
+        command += ["-e", folder]
     environment = os.environ | {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     print(f"Installing into .venv: {extras.replace(',', ', ')} (once, a minute or so)", flush=True)
     began = time.monotonic()
@@ -45,6 +47,6 @@ def show(line: str) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1]))
+        sys.exit(main(*sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,0 +1,245 @@
+"""Beat: its schedule, what it dispatches, and whether it still ticks. Only two methods of its one scheduler object are wrapped;
+they do what they did, return what they returned, and raise what they raised.
+
+Beat's own thread reads the schedule, for its store bears no other; another thread says what was read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextvars import Token
+from types import TracebackType
+from typing import Any
+
+from celery import signals
+from celery.beat import PersistentScheduler, Scheduler
+
+from missedbeat.celery.dispatching import DISPATCHING, Dispatch, is_of_broker
+from missedbeat.celery.handle import Handle, handle_of
+from missedbeat.celery.heart import Heart
+from missedbeat.celery.naming import public_name
+from missedbeat.celery.registration import Declaration, Watched, declare, watched
+from missedbeat.celery.words import words_of
+from missedbeat.guard import guard
+from missedbeat.reporter import Reporter
+
+SLACK = 10.0
+SYNC_EVERY = 900.0
+LOOK_EVERY = 15.0
+SAME_TIME = 1000  # milliseconds
+PROBE_TIMEOUT = 3.0
+
+
+class Watch:
+    """One scheduler, watched."""
+
+    def __init__(self, handle: Handle, reporter: Reporter, scheduler: Any) -> None:
+        self.handle, self.reporter, self.scheduler = handle, reporter, scheduler
+        self.pid = os.getpid()
+        self.last_tick = self.began = time.monotonic()
+        self.interval: float | None = None
+        self.has_ticked = False
+        self.publish_error: str | None = None
+        self.declared: dict[str, Declaration] = {}
+        self._looked_at = 0.0
+        self._synced: tuple[float, list[Declaration]] | None = None
+        self._probing: threading.Thread | None = None
+        self._said_goodbye = False
+        self.heart = Heart(handle.settings.heartbeat, self.beat)
+        handle.on_close.append(self.heart.close)
+
+    def start(self) -> None:
+        """Say that Beat is up, and from now on what it does."""
+        guard.run(self.look)
+        self.wrap()
+        self.reporter.leave_relay()
+        if self.handle.settings.heartbeat is not None:
+            self.reporter.beats_every = self.handle.settings.heartbeat
+            self.reporter.record("beat.up")
+        guard.run(self.sync)
+        self.heart.start()
+        atexit.register(self.goodbye)
+
+    # in Beat's thread
+
+    def look(self) -> None:
+        """Read the schedule. That of a scheduler that we do not know is read once: it may cost anything."""
+        kind = type(self.scheduler)
+        is_known = kind.schedule in (Scheduler.schedule, PersistentScheduler.schedule) if hasattr(kind, "schedule") else False
+        if self._looked_at and not is_known:
+            return
+        self._looked_at = time.monotonic()
+        found = watched(self.handle, list(self.scheduler.schedule.values()))
+        said = (declare(self.handle, one) for one in found)
+        self.declared = {str(one["name"]): steady(one, self.declared) for one in said if one is not None}
+
+    def dispatched(self, entry: Any, dispatch: Dispatch, result: Any) -> None:
+        """The message of an entry is at the broker."""
+        self.publish_error = None
+        run = getattr(result, "id", None)
+        monitor = self._monitor(entry, dispatch)
+        if monitor and run and dispatch.is_published:
+            due, way = guard.run(self._next_due, entry, dispatch), guard.run(dispatch.way)
+            more = (*(due or ()), *(way or ()))
+            self.reporter.record("run.dispatched", monitor, str(run), more=more)
+
+    def dispatch_failed(self, entry: Any, dispatch: Dispatch, error: BaseException) -> None:
+        """It is not, and Beat will not try again before the next time."""
+        is_broker = is_of_broker(error)
+        if is_broker:
+            self.publish_error = words_of(error, self.handle.settings.exceptions) or "the broker cannot be reached"
+        monitor = self._monitor(entry, dispatch)
+        if monitor:
+            words = words_of(error, self.handle.settings.exceptions)
+            due = guard.run(self._next_due, entry, dispatch) or ()
+            more = (*(("error", words) if words else ()), "broker", is_broker, *due)
+            self.reporter.record("run.dispatch_failed", monitor, more=more)
+
+    def ticked(self, interval: Any) -> None:
+        """A round is over, and the next one begins in so many seconds."""
+        self.last_tick, self.interval, self.has_ticked = time.monotonic(), interval, True
+        if self.last_tick - self._looked_at >= LOOK_EVERY:
+            guard.run(self.look)
+
+    def _monitor(self, entry: Any, dispatch: Dispatch) -> str:
+        check = self.handle.names.checks.get(dispatch.task)
+        if check is not None:
+            return check
+        return f"entry:{dispatch.entry}" if self.handle.names.is_watched(dispatch.entry, dispatch.task) else ""
+
+    def _next_due(self, entry: Any, dispatch: Dispatch) -> tuple[Any, ...]:
+        """Of a schedule that only Celery can read. An entry that nobody told us of is declared by the way."""
+        if dispatch.task in self.handle.names.checks:
+            return ()
+        if dispatch.entry not in self.declared:
+            said = declare(self.handle, Watched(dispatch.entry, entry))
+            if said is not None:
+                self.declared = {**self.declared, dispatch.entry: said}
+        said = self.declared.get(dispatch.entry)
+        if said is None or said["schedule"]["kind"] != "declared":
+            return ()
+        following = declare(self.handle, Watched(dispatch.entry, _after(entry)))
+        if following is None or following["schedule"].get("next_due") is None:
+            return ()
+        self.declared = {**self.declared, dispatch.entry: steady(following, self.declared)}
+        return ("next_due", self.declared[dispatch.entry]["schedule"]["next_due"])
+
+    def wrap(self) -> None:
+        """Put our own around the two methods, on this one object."""
+        apply_async, tick = self.scheduler.apply_async, self.scheduler.tick
+
+        def watched_apply_async(entry: Any, *args: Any, **named: Any) -> Any:
+            with _Dispatching(self, entry) as dispatching:
+                dispatching.result = apply_async(entry, *args, **named)
+            return dispatching.result
+
+        def watched_tick(*args: Any, **named: Any) -> Any:
+            interval = tick(*args, **named)
+            guard.run(self.ticked, interval)
+            return interval
+
+        self.scheduler.apply_async, self.scheduler.tick = watched_apply_async, watched_tick
+
+    # in the thread of the heart
+
+    def beat(self) -> None:
+        """One heartbeat, and the schedule if it changed or was not said for long."""
+        guard.run(self.sync)
+        if self.publish_error is not None and (self._probing is None or not self._probing.is_alive()):
+            self._probing = threading.Thread(target=guard.wrap(self._probe), name="missedbeat-probe", daemon=True)
+            self._probing.start()
+        age = time.monotonic() - self.last_tick
+        is_standby = not self.has_ticked and "redbeat" in type(self.scheduler).__module__
+        dues = {name: said["schedule"].get("next_due") for name, said in self.declared.items()}
+        interval = max(self.interval or 0.0, 0.0)
+        facts = (
+            "last_tick_age", round(age, 1), "tick_interval", round(interval, 1) if self.has_ticked else None,
+            "standby", is_standby, "stalled", not is_standby and age > interval + SLACK, "publish_error", self.publish_error,
+            "entries", len(self.declared), "next_due", {name: due for name, due in dues.items() if due},
+        )  # fmt: skip
+        self.reporter.beat("beat.beat", [facts])
+
+    def sync(self) -> None:
+        """Say the whole schedule, if there is anything new to it."""
+        if not self.handle.settings.register:
+            return
+        entries = sorted(self.declared.values(), key=lambda said: str(said["name"]))
+        essence = [{**said, "schedule": {**said["schedule"], "next_due": None}} for said in entries]
+        now = time.monotonic()
+        if self._synced is not None and self._synced[1] == essence and now - self._synced[0] < SYNC_EVERY:
+            return
+        self._synced = (now, essence)
+        self.reporter.beat("schedule.sync", [("reconcile", self.handle.settings.reconcile, "entries", entries)])
+
+    def _probe(self) -> None:
+        """Whether the broker can be reached again; asked over a connection of our own, so that Beat's is left alone."""
+        options = dict(self.handle.app.conf.broker_transport_options or {})
+        connection = self.handle.app.connection_for_write(connect_timeout=PROBE_TIMEOUT)
+        if str(connection.transport_cls).startswith(("redis", "sentinel")):
+            connection.transport_options = {**options, "socket_connect_timeout": PROBE_TIMEOUT, "socket_timeout": PROBE_TIMEOUT}
+        with connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PROBE_TIMEOUT)
+        self.publish_error = None
+
+    def goodbye(self) -> None:
+        """The process is about to end."""
+        if self._said_goodbye or os.getpid() != self.pid:
+            return
+        self._said_goodbye = True
+        self.heart.close()
+        if self.handle.settings.heartbeat is not None:
+            self.reporter.record("beat.down")
+        self.handle.flush()
+
+
+class _Dispatching:
+    """Around one call of `apply_async`: hooks know the entry meanwhile, and the outcome is reported. Nothing is caught."""
+
+    def __init__(self, watch: Watch, entry: Any) -> None:
+        self.watch, self.entry = watch, entry
+        self.result: Any = None
+        self.dispatch = Dispatch(public_name(entry.name, entry.task), str(entry.task))
+
+    def __enter__(self) -> _Dispatching:
+        self._token: Token[Dispatch | None] = DISPATCHING.set(self.dispatch)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        DISPATCHING.reset(self._token)
+        if error is None:
+            guard.run(self.watch.dispatched, self.entry, self.dispatch, self.result)
+        elif isinstance(error, Exception):
+            guard.run(self.watch.dispatch_failed, self.entry, self.dispatch, error)
+
+
+def steady(said: Declaration, before: dict[str, Declaration]) -> Declaration:
+    """With the next time that was said before, where it is the same but for the moment of asking."""
+    due = said["schedule"].get("next_due")
+    known = before.get(str(said["name"]), {}).get("schedule", {}).get("next_due")
+    if due is None or known is None or abs(due - known) > SAME_TIME:
+        return said
+    return {**said, "schedule": {**said["schedule"], "next_due": known}}
+
+
+def on_beat_init(sender: Any = None, **_: Any) -> None:
+    """A Beat begins, in whatever process."""
+    handle = handle_of(sender.app)
+    if handle is not None and handle.reporter is not None and not hasattr(sender.scheduler, "_missedbeat"):
+        sender.scheduler._missedbeat = watch = Watch(handle, handle.reporter, sender.scheduler)
+        watch.start()
+
+
+def _after(entry: Any) -> Any:
+    """The entry as it is once it has run, which is now."""
+
+    class After:
+        name, task, schedule, last_run_at = entry.name, entry.task, entry.schedule, entry.default_now()
+
+    return After
+
+
+RECEIVERS: list[tuple[Any, Callable[..., None]]] = [(signals.beat_init, on_beat_init)]

@@ -1,0 +1,126 @@
+"""`missedbeat check`: what would be watched, whether the server can be reached, and what in the settings is a trap."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from celery.app.utils import find_app
+from celery.schedules import schedule
+
+from missedbeat.celery.handle import Handle, handles
+from missedbeat.celery.lint import Finding, findings_of
+from missedbeat.celery.naming import public_name
+from missedbeat.celery.registration import declare, settings_entries, watched
+from missedbeat.guard import guard
+from missedbeat.reporter import Reporter
+from missedbeat.settings import read
+
+FINE, PROBLEM, NO_APP = 0, 1, 2
+SLOTS = 5
+NOT_INSTRUMENTED = Finding("The app is not instrumented: call instrument(app) where it is made.", True)
+
+
+def check(app_name: str, offline: bool, strict: bool) -> int:
+    """Print all of it; 0 where all is well, 1 where something is not, 2 where there is no such app."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        app = find_app(app_name)
+        app.loader.import_default_modules()
+        app.finalize()
+    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
+        print(f"Cannot load the app {app_name!r}: {type(error).__name__}: {error}")
+        return NO_APP
+    handle = handles.get(id(app))
+    findings = [] if handle is not None else [NOT_INSTRUMENTED]
+    handle = handle or Handle(app, read(app.main, {}), None)
+    _print_schedule(handle)
+    findings += [] if offline else list(_reach(handle))
+    findings += findings_of(handle)
+    _print_findings(findings)
+    return PROBLEM if any(finding.is_problem or strict for finding in findings) else FINE
+
+
+def _print_schedule(handle: Handle) -> None:
+    settings, entries = handle.settings, settings_entries(handle.app)
+    environment = f", environment {settings.environment}" if settings.environment else ""
+    print(f"App {settings.app}{environment}")
+    seen = list(watched(handle, entries))
+    print(f"\nWatched entries of the schedule: {len(seen)} of {len(entries)}")
+    for one in seen:
+        said = declare(handle, one)
+        if said is not None:
+            times = _in_words(said["schedule"])
+            print(f"  {one.name}: {times}, {_grace(said, one.entry)}, task {one.entry.task}")
+    names = {one.name for one in seen}
+    for entry in entries:
+        name = public_name(entry.name, entry.task)
+        if name not in names:
+            check = handle.names.checks.get(entry.task)
+            print(f"  {name}: " + (f"reports to {check}" if check else "not watched (exclude, include)"))
+    for task, monitor in handle.names.checks.items():
+        print(f"  task {task}: reports to {monitor}, whoever starts it")
+    if handle.settings.scope != "beat":
+        print("  and tasks that no entry sends, as scope= says")
+
+
+def _in_words(said: dict[str, Any]) -> str:
+    if said["kind"] == "crontab":
+        return f"crontab {said['expression']} ({said['zone']})"
+    return f"every {said['seconds']} s" if said["kind"] == "every" else "whenever Celery says (declared)"
+
+
+def _grace(said: dict[str, Any], entry: Any) -> str:
+    if "grace" in said:
+        return f"grace {said['grace']:g} s"
+    gap = guard.run(_smallest_gap, entry)
+    return f"grace {min(max((gap or 0.0) / 10, 60.0), 3600.0):g} s (by rule)"
+
+
+def _smallest_gap(entry: Any) -> float:
+    """Between the next few times that it is due."""
+    if isinstance(entry.schedule, schedule):
+        return float(entry.schedule.seconds)
+    at, gaps = entry.schedule.now(), []
+    for _ in range(SLOTS):
+        after, delta, _ = entry.schedule.remaining_delta(at)
+        due = after + delta
+        gaps.append(due - at)
+        at = due
+    return min(gaps[1:], default=timedelta()).total_seconds()
+
+
+def _reach(handle: Handle) -> Iterator[Finding]:
+    """A request without any event: is the address right, and the key good?"""
+    print()
+    settings = handle.settings
+    if settings.disabled or settings.offline:
+        print("Nothing is sent: MISSEDBEAT_DISABLED or MISSEDBEAT_OFFLINE is set.")
+        return
+    if not settings.is_complete:
+        yield Finding("MISSEDBEAT_URL and MISSEDBEAT_KEY are not both set: nothing is reported.", True)
+        return
+    answer = Reporter(settings).try_out()
+    if answer.status == 0:
+        yield Finding(f"{settings.url} cannot be reached ({answer.said}): check MISSEDBEAT_URL, and the network.", True)
+    elif answer.status in (401, 403):
+        yield Finding(f"{settings.url} refuses the key ({answer.status}): set MISSEDBEAT_KEY to a read-write key.", True)
+    elif not 200 <= answer.status < 300:
+        yield Finding(f"{settings.url} answers {answer.status}: check MISSEDBEAT_URL.", True)
+    else:
+        print(f"{settings.url} answers and takes the key.")
+        for warning in answer.body().get("warnings", []):
+            yield Finding(str(warning))
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    for title, is_problem in (("Problems", True), ("Advice", False)):
+        words = [finding.words for finding in findings if finding.is_problem is is_problem]
+        if words:
+            print(f"\n{title}")
+            print("\n".join(f"  - {sentence}" for sentence in words))
+    if not findings:
+        print("\nNothing to complain about.")

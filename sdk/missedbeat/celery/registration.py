@@ -1,0 +1,59 @@
+"""Which entries are watched, and what is said of them in `schedule.sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from celery.beat import ScheduleEntry
+
+from missedbeat.celery.handle import Handle
+from missedbeat.celery.naming import public_name
+from missedbeat.celery.schedules import describe, next_due
+from missedbeat.guard import guard
+from missedbeat.monitor import Monitor
+
+Declaration = dict[str, Any]
+
+
+class Watched(NamedTuple):
+    """An entry of Beat that is watched under this name."""
+
+    name: str
+    entry: Any
+
+
+def watched(handle: Handle, entries: Iterable[Any]) -> Iterator[Watched]:
+    """Of Beat's entries those that become monitors. A task that reports to a check of its own needs none."""
+    for entry in entries:
+        name = public_name(entry.name, entry.task)
+        if entry.task not in handle.names.checks and handle.names.is_watched(name, str(entry.task)):
+            yield Watched(name, entry)
+
+
+def declare(handle: Handle, one: Watched) -> Declaration | None:
+    """What is said of an entry; None where its schedule cannot be read at all."""
+    schedule = guard.run(describe, one.entry.schedule)
+    if schedule is None:
+        return None
+    if schedule["kind"] == "declared":
+        schedule["next_due"] = guard.run(next_due, one.entry.schedule, one.entry.last_run_at)
+    monitor = handle.settings.monitors.get(one.name) or handle.settings.monitors.get(str(one.entry.name)) or Monitor()
+    return {"name": one.name, "schedule": schedule, "task": str(one.entry.task), **monitor.declared()}
+
+
+def declared_by_settings(handle: Handle) -> list[Declaration]:
+    """What a worker can say of the schedule: the entries of the settings whose times do not depend on a running Beat."""
+    entries = guard.run(settings_entries, handle.app) or []
+    declared = (declare(handle, one) for one in watched(handle, entries))
+    return [said for said in declared if said is not None and said["schedule"]["kind"] != "declared"]
+
+
+def settings_entries(app: Any) -> list[Any]:
+    """`beat_schedule` of the app, as Beat's own entries."""
+    made = [guard.run(_entry, app, name, given) for name, given in dict(app.conf.beat_schedule or {}).items()]
+    return [entry for entry in made if entry is not None]
+
+
+def _entry(app: Any, name: str, given: Any) -> Any:
+    return given if isinstance(given, ScheduleEntry) else ScheduleEntry(**{**dict(given), "name": name, "app": app})

@@ -1,0 +1,173 @@
+"""The main process of a worker: it relays what its children saw, and says that it lives and which runs live with it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import signals
+from celery.worker import state
+
+from missedbeat.celery.handle import Handle, handle_of
+from missedbeat.celery.heart import Heart
+from missedbeat.celery.registration import declared_by_settings
+from missedbeat.reporter import Reporter
+
+CHUNK = 100
+
+
+class Main:
+    """What a worker's main process does beside its hooks."""
+
+    def __init__(self, handle: Handle, reporter: Reporter, worker: Any) -> None:
+        self.handle, self.reporter, self.worker = handle, reporter, worker
+        self.lives = handle.settings.heartbeat is not None  # else the worker as such is not reported, only its runs
+        self.pid = os.getpid()
+        self.consumer: Any = None
+        self.is_prefork = _is_prefork(worker.pool_cls)
+        self.stops = 0
+        self.said_goodbye = False
+        self.stopping_told = False
+        reporter.node = str(worker.hostname)
+        if self.is_prefork:
+            reporter.open_relay()
+        self.heart = Heart(handle.settings.heartbeat, self.beat, reporter.relay, reporter.drain)
+        handle.on_close.append(self.heart.close)
+
+    def ready(self, consumer: Any) -> None:
+        """It takes tasks now, and its children are forked. After a reconnection Celery may say so again."""
+        if self.consumer is not None:
+            self.consumer = consumer
+            return
+        self.consumer = consumer
+        self.reporter.beats_every = self.handle.settings.heartbeat
+        if self.lives:
+            self.reporter.record("worker.up", more=self._about())
+        if self.handle.settings.register:
+            entries = declared_by_settings(self.handle)
+            if entries:
+                self.reporter.beat("schedule.sync", [("reconcile", False, "only_new", True, "entries", entries)])
+        self.heart.start()
+
+    def beat(self) -> None:
+        """One heartbeat, with every watched run under way; before it, that the worker is stopping, if it is."""
+        self.reporter.drain()
+        active = self._active()
+        if self.stops and not self.stopping_told:
+            self.stopping_told = True
+            self.reporter.record("worker.stopping", more=("active", active[:CHUNK]))
+        facts = self._facts()
+        chunks = [active[start : start + CHUNK] for start in range(0, len(active), CHUNK)] or [[]]
+        self.reporter.beat("worker.beat", [("active", chunk, *facts) for chunk in chunks])
+
+    def stop(self) -> None:
+        """It was told to stop. Called in a signal handler: nothing but a note and a wake-up."""
+        self.stops += 1
+        self.heart.beat_now()
+
+    def goodbye(self) -> None:
+        """The process is about to end."""
+        if self.said_goodbye or os.getpid() != self.pid or self.consumer is None:
+            return
+        self.said_goodbye = True
+        self.heart.close()
+        self.reporter.drain()
+        if self.lives:
+            if getattr(self.worker, "beat", False):
+                self.reporter.record("beat.down")  # the one that we embed ends without a word
+            self.reporter.record("worker.down")
+        stops = self.stops
+        self.handle.is_shutting_down = lambda: self.stops > stops
+        self.handle.flush()
+
+    def _active(self) -> list[list[Any]]:
+        """Monitor, run, execution and age of each watched run that did not end."""
+        now, listed, alive = time.time(), [], set()
+        for request in _requests():
+            monitor = self.handle.names.monitor_of(request.task.name, request.request_dict)
+            alive.add(request.id)
+            if monitor and not self.reporter.runs.has_ended(request.id):
+                x = self.reporter.runs.execution_of(request.id)
+                listed.append([monitor, request.id, x, round(max(0.0, now - (request.time_start or now)), 1)])
+        self.reporter.runs.forget(alive, int(now * 1000))
+        return listed
+
+    def _about(self) -> tuple[Any, ...]:
+        pool = getattr(self.worker.pool_cls, "__module__", "").rpartition(".")[2]
+        queues = sorted(str(name) for name in self.handle.app.amqp.queues.consume_from)
+        return ("concurrency", getattr(self.worker, "concurrency", None), "pool", pool, "queues", queues[:CHUNK])
+
+    def _facts(self) -> tuple[Any, ...]:
+        connection = getattr(self.consumer, "connection", None)
+        return (
+            "broker_ok", bool(getattr(connection, "connected", False)), "processed", sum(dict(state.total_count).values()),
+            "reserved", len(state.reserved_requests), "scheduled", len(getattr(state, "scheduled_requests", ())),
+        )  # fmt: skip
+
+
+_mains: dict[int, Main] = {}
+"""By the id of the handle."""
+
+
+def on_worker_setup(instance: Any = None, **_: Any) -> None:
+    """The pool is chosen, and nothing is forked yet."""
+    handle = handle_of(instance.app)
+    if handle is not None and handle.reporter is not None and id(handle) not in _mains:
+        _mains[id(handle)] = main = Main(handle, handle.reporter, instance)
+        atexit.register(main.goodbye)
+
+
+def on_child_init(**_: Any) -> None:
+    """A child of a pool begins; in a solo pool the main process says this of itself."""
+    for main in _mains.values():
+        if main.pid != os.getpid() and main.is_prefork:
+            main.reporter.enter_child()
+
+
+def on_ready(sender: Any = None, **_: Any) -> None:
+    """The worker takes tasks."""
+    main = main_of(sender.app)
+    if main is not None:
+        main.ready(sender)
+
+
+def on_stopping(**_: Any) -> None:
+    """A signal to stop came; at the second one nobody waits for us any more."""
+    for main in _mains.values():
+        if main.pid == os.getpid():
+            main.stop()
+
+
+def on_shutdown(sender: Any = None, **_: Any) -> None:
+    """The last that a worker says of itself, unless it is a cold shutdown; then it is atexit."""
+    main = main_of(sender.app)
+    if main is not None:
+        main.goodbye()
+
+
+def main_of(app: Any) -> Main | None:
+    """That of an app whose worker this process is, or was forked from."""
+    handle = handle_of(app)
+    return _mains.get(id(handle)) if handle is not None else None
+
+
+def _is_prefork(pool: Any) -> bool:
+    return any(kind.__module__ == "celery.concurrency.prefork" for kind in getattr(pool, "__mro__", ()))
+
+
+def _requests() -> list[Any]:
+    """The requests under way. Their set is copied in one step of the interpreter, for another thread changes it."""
+    found = [reference() for reference in list(state.active_requests.data)]
+    return [request for request in found if request is not None]
+
+
+RECEIVERS: list[tuple[Any, Callable[..., None]]] = [
+    (signals.celeryd_after_setup, on_worker_setup),
+    (signals.worker_process_init, on_child_init),
+    (signals.worker_ready, on_ready),
+    (signals.worker_shutting_down, on_stopping),
+    (signals.worker_shutdown, on_shutdown),
+]

@@ -1,0 +1,213 @@
+"""What hooks talk to: takes what was seen and gets it out of the way, in whatever kind of process this is.
+
+In a child of a prefork pool it goes into the pipe, everywhere else into the buffer of this process, whose thread sends it. After
+every fork all of this is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from itertools import count
+from random import Random
+from typing import Any
+
+from missedbeat import __version__
+from missedbeat.buffer import Buffer
+from missedbeat.event import UNKNOWN, Event
+from missedbeat.guard import guard
+from missedbeat.post import Answer, Post
+from missedbeat.relay import Relay
+from missedbeat.runs import Runs
+from missedbeat.sender import Sender, Way
+from missedbeat.settings import Settings
+
+AGENT = f"missedbeat-python/{__version__}"
+_text = json.JSONEncoder(default=str, separators=(",", ":")).encode
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Nowhere:
+    """The way of the offline mode: everything arrives, nothing is sent."""
+
+    def send(self, body: bytes, headers: dict[str, str]) -> Answer:
+        """As if the server had taken it."""
+        return Answer(200, "{}")
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Reporter:
+    """One for each (address, key, app, environment) of a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.boot = os.urandom(6).hex()
+        self.node = ""
+        self.beats_every: float | None = None
+        self.relay: Relay | None = None
+        self.listener: Callable[[dict[str, Any] | None], None] | None = None
+        self._way: Way = Nowhere()
+        self._renew()
+        _reporters.add(self)
+
+    # what hooks call
+
+    def record(self, kind: str, monitor: str = "", run: str = "", att: int = 0, x: str = "", more: tuple[Any, ...] = ()) -> Event:
+        """Something was seen now."""
+        event = Event(kind, self._process, next(self._numbers), now_ms(), monitor, run, att, x, more)
+        if self.listener is not None:
+            self.listener(self.said(event))
+        elif self._in_child:
+            self._hand_over(event)
+        else:
+            self.take(event)
+        return event
+
+    def new_execution(self) -> str:
+        """A name for an execution that begins."""
+        return f"{self._random.getrandbits(32):08x}"
+
+    def beat(self, kind: str, facts: Sequence[tuple[Any, ...]]) -> None:
+        """The newest heartbeats of a kind, in place of older ones that still wait."""
+        events = [Event(kind, self._process, next(self._numbers), now_ms(), more=more) for more in facts]
+        if self.listener is not None:
+            for event in events:
+                self.listener(self.said(event))
+            return
+        self._buffer.beat(kind, events)
+        self._sender.ring()
+
+    def take(self, event: Event) -> None:
+        """Queue it, in a process that sends by itself."""
+        self.runs.note(event)
+        self._buffer.append(event)
+        self._sender.ring()
+
+    def said(self, event: Event) -> dict[str, Any] | None:
+        """An event as it goes over the wire; None where `before_send` takes it back, or fails: what it would have hidden must not
+        go out."""
+        said = event.said(self.boot)
+        if self.settings.before_send is None:
+            return said
+        kept = guard.run(lambda change: (change(said),), self.settings.before_send)
+        if kept is None:
+            self._buffer.drop(event.type)
+        return kept[0] if kept is not None and isinstance(kept[0], dict) else None
+
+    # kinds of processes
+
+    def open_relay(self) -> None:
+        """This is the main process of a prefork pool, before its first fork."""
+        self.relay = self.relay or Relay()
+        self._reads_relay = True
+
+    def enter_child(self) -> None:
+        """This is a child of that pool now."""
+        self._in_child = self.relay is not None and self.relay.is_open()
+
+    def leave_relay(self) -> None:
+        """This process stands for itself, whatever it inherited."""
+        self._in_child, self.relay = False, None
+
+    def drain(self) -> None:
+        """Take in what the children wrote; nobody but the main process may, for what one has read no other will."""
+        if self.relay is not None and self._reads_relay:
+            for event, dropped in self.relay.read():
+                for kind, times in dropped.items():
+                    self._buffer.drop(kind, times)
+                self.take(event)
+
+    def flush(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
+        """Send what waits; False if that did not work out in time. A child has nothing to flush: it kept nothing."""
+        if self._in_child:
+            return True
+        self.drain()
+        return self._sender.flush(seconds, give_up)
+
+    def try_out(self) -> Answer:
+        """Ask the server with an envelope and nothing in it; waits for the answer."""
+        body = json.dumps(self._envelope({})).encode() + b"\n"
+        answer = self._way.send(body, {"Content-Type": "application/x-ndjson"})
+        self._way.close()
+        return answer
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self._sender.close()
+        _reporters.discard(self)
+        for target in [target for target, reporter in _by_target.items() if reporter is self]:
+            del _by_target[target]
+
+    def stats(self) -> dict[str, Any]:
+        """For people and tests."""
+        dropped = dict(self._buffer.dropped)
+        return {"queued": len(self._buffer) + self._sender.waiting, "sent": self._sender.arrived, "dropped": dropped}
+
+    # inside
+
+    def _renew(self) -> None:
+        """Everything that must not be shared between processes."""
+        self._process = os.urandom(4).hex()
+        self._numbers, self._random = count(1), Random()
+        self._in_child = self._reads_relay = False
+        self._unsaid: dict[str, int] = {}
+        self._buffer = Buffer(self.settings.max_buffer)
+        self.runs = Runs()
+        self._way.close()  # the other process goes on with its connection; ours is only a copy of the descriptor
+        self._way = Nowhere() if self.settings.offline else Post(self.settings.address, self._headers())
+        self._sender = Sender(self._way, self._buffer, self._envelope, self._write)
+
+    def _hand_over(self, event: Event) -> None:
+        if self.relay is not None and self.relay.write(event, self._unsaid):
+            self._unsaid = {}
+        else:
+            self._unsaid[event.type] = self._unsaid.get(event.type, 0) + 1
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.settings.key}", "User-Agent": AGENT}
+
+    def _envelope(self, dropped: dict[str, int]) -> dict[str, Any]:
+        host = socket.gethostname()
+        return {
+            "v": 1, "sdk": AGENT, "app": self.settings.app, "environment": self.settings.environment, "host": host,
+            "node": self.node or f"{os.getpid()}@{host}", "boot": self.boot, "sent_at": now_ms(),
+            "heartbeat": self.beats_every, "dropped": dropped,
+        }  # fmt: skip
+
+    def _write(self, event: Event) -> bytes | None:
+        """An event as text; None where it shall not be sent."""
+        if event.x == UNKNOWN:
+            self.drain()
+        said = self.said(self.runs.named(event))
+        return None if said is None else _text(said).encode()
+
+
+_reporters: weakref.WeakSet[Reporter] = weakref.WeakSet()
+_by_target: dict[tuple[str, str, str, str], Reporter] = {}
+
+
+def reporter_for(settings: Settings) -> Reporter:
+    """The one of this process for where these settings send to."""
+    target = (settings.url, settings.key, settings.app, settings.environment)
+    if target not in _by_target:
+        _by_target[target] = Reporter(settings)
+    return _by_target[target]
+
+
+def _renew_all() -> None:
+    for reporter in list(_reporters):
+        guard.run(reporter._renew)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,65 @@
+"""The runs that are under way in this worker, as its processes said: which execution of each."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from missedbeat.event import ENDS, UNKNOWN, Event
+
+ENDED_KEPT = 2000
+FORGOTTEN_AFTER = 3_600_000
+
+
+class Underway(NamedTuple):
+    """One execution; `ts` is when it began."""
+
+    att: int
+    x: str
+    ts: int
+
+
+class Runs:
+    """Kept by one process, the one that sends heartbeats; each step is one that the interpreter does not interrupt."""
+
+    def __init__(self) -> None:
+        self._underway: dict[str, Underway] = {}
+        self._ended: OrderedDict[str, Underway] = OrderedDict()
+
+    def note(self, event: Event) -> None:
+        """A run began or ended."""
+        if event.type == "run.started":
+            self._underway[event.run] = Underway(event.att, event.x, event.ts)
+        elif (event.type in ENDS or event.type == "run.retry") and event.run:
+            self._end(event)
+
+    def execution_of(self, run: str) -> str:
+        """The newest execution that is known; empty if none is."""
+        known = self._underway.get(run) or self._ended.get(run)
+        return known.x if known else ""
+
+    def is_underway(self, run: str) -> bool:
+        """Whether it began here and did not end."""
+        return run in self._underway
+
+    def has_ended(self, run: str) -> bool:
+        """Whether it ended here, and did not begin anew since."""
+        return run not in self._underway and run in self._ended
+
+    def named(self, event: Event) -> Event:
+        """The event with the execution that it is about, where only we know that."""
+        return event._replace(x=self.execution_of(event.run)) if event.x == UNKNOWN else event
+
+    def forget(self, alive: set[str], now: int) -> None:
+        """Let go of runs whose end nobody will tell: begun long ago, and not alive."""
+        for run, known in list(self._underway.items()):
+            if run not in alive and now - known.ts > FORGOTTEN_AFTER:
+                self._underway.pop(run, None)
+
+    def _end(self, event: Event) -> None:
+        known = self._underway.get(event.run)
+        if known is not None and event.x in (known.x, UNKNOWN, ""):
+            self._underway.pop(event.run, None)
+            self._ended[event.run] = known
+            while len(self._ended) > ENDED_KEPT:
+                self._ended.popitem(last=False)

@@ -1,0 +1,169 @@
+"""What `instrument` was told and what the environment says, read once. Nonsense is named and left out, never raised."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional, Union
+from urllib.parse import urlsplit
+
+from missedbeat.guard import guard
+from missedbeat.monitor import Monitor
+
+BeforeSend = Callable[[dict[str, Any]], Optional[dict[str, Any]]]
+Scope = Union[str, Callable[[Any, Any], bool]]
+
+WORDS = ("none", "type", "message", "traceback")
+PATH = "/api/v3/events"
+MOST_APP = 50
+
+logger = logging.getLogger("missedbeat")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where events go, and which. `url` is that of the service; empty with an empty `key`: nowhere."""
+
+    url: str = ""
+    key: str = ""
+    app: str = "celery"
+    environment: str = ""
+    disabled: bool = False
+    offline: bool = False
+    scope: Scope = "beat"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ("celery.*",)
+    monitors: Mapping[str, Monitor] = field(default_factory=dict)
+    register: bool = True
+    reconcile: bool = True
+    heartbeat: float | None = 15.0
+    exceptions: str = "message"
+    before_send: BeforeSend | None = None
+    eager: bool = False
+    max_buffer: int = 10_000
+    flush_timeout: float = 2.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is somewhere to send to."""
+        return bool(self.url and self.key) or self.offline
+
+    @property
+    def address(self) -> str:
+        """Where events are posted."""
+        return self.url.rstrip("/") + PATH
+
+
+def read(app_name: Any, given: Mapping[str, Any]) -> Settings:
+    """Of the arguments of `instrument` and the environment, in this order."""
+    default = Settings()
+    said = {name: value for name, value in given.items() if value is not None or name == "heartbeat"}
+    unknown = set(said) - set(Settings.__dataclass_fields__)
+    if unknown:
+        logger.warning("instrument() knows no %s; it is ignored", ", ".join(sorted(unknown)))
+    checked = {name: _checked(name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
+    return Settings(
+        url=_address(_text(said.get("url") or os.environ.get("MISSEDBEAT_URL", ""))),
+        key=_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", "")),
+        app=(_text(app_name) or default.app)[:MOST_APP],
+        environment=_text(said.get("environment") or os.environ.get("MISSEDBEAT_ENVIRONMENT", ""))[:MOST_APP],
+        disabled=_switched_on("MISSEDBEAT_DISABLED"),
+        offline=_switched_on("MISSEDBEAT_OFFLINE"),
+        **checked,
+    )
+
+
+def _checked(name: str, read_one: Callable[[Any], Any], said: Mapping[str, Any], default: Any) -> Any:
+    """One argument, or its default with a word about it where it makes no sense."""
+    if name not in said:
+        return default
+    try:
+        return read_one(said[name])
+    except (TypeError, ValueError, AttributeError) as error:
+        logger.warning("instrument(%s=%r): %s; %r is used instead", name, said[name], error, default)
+        return default
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if url and not sound:
+        logger.warning("MISSEDBEAT_URL is %r; it must look like https://missedbeat.example.com", url)
+    return url if sound else ""
+
+
+def _text(value: Any) -> str:
+    return str(value or "").strip()
+
+
+def _switched_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(_string(one) for one in value)
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _scope(value: Any) -> Scope:
+    if callable(value) or value in ("beat", "all"):
+        return value  # type: ignore[no-any-return]
+    raise ValueError('it is "beat", "all" or a function of a task and its request')
+
+
+def _words(value: Any) -> str:
+    if value not in WORDS:
+        raise ValueError("it is one of " + ", ".join(WORDS))
+    return str(value)
+
+
+def _monitors(value: Mapping[str, Any]) -> dict[str, Monitor]:
+    """Those that make sense; each of the others with a word about it."""
+    return {str(name): monitor for name, monitor in value.items() if _is_sound(str(name), monitor)}
+
+
+def _is_sound(name: str, monitor: Any) -> bool:
+    sound = isinstance(monitor, Monitor) and guard.run(monitor.declared) is not None
+    if not sound:
+        logger.warning("instrument(monitors=…): %r is no sound Monitor(...): %r; it is ignored", name, monitor)
+    return sound
+
+
+def _seconds(value: Any) -> float | None:
+    """None switches it off."""
+    if value is None or value is False or value == 0:
+        return None
+    if not 1 <= float(value) <= 3600:
+        raise ValueError("it is a number of seconds from 1 to 3600, or None")
+    return float(value)
+
+
+def _patience(value: Any) -> float:
+    return min(max(float(value), 0.0), 60.0)
+
+
+def _most(value: Any) -> int:
+    return max(int(value), 10)
+
+
+def _function(value: Any) -> Any:
+    if not callable(value):
+        raise TypeError("it is a function of an event")
+    return value
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "scope": _scope, "include": _patterns, "exclude": _patterns, "monitors": _monitors, "register": bool, "reconcile": bool,
+    "heartbeat": _seconds, "exceptions": _words, "before_send": _function, "eager": bool, "max_buffer": _most,
+    "flush_timeout": _patience,
+}  # fmt: skip

@@ -1,0 +1,228 @@
+"""The cases of the truth table: how each is brought about. What the SDK says of it stands in golden.txt under the same number.
+
+`QUIET` need one worker between them, which lives through it all; each of `ENDINGS` ends a worker of its own.
+"""
+
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from tests.sdk.celery_processes import CeleryProcess, wait_until
+from tests.sdk.collector import Collector
+
+
+@dataclass
+class Stage:
+    """Where cases are played: a worker that is told of, the program that sends, and who hears what the SDK says."""
+
+    app: Celery
+    worker: CeleryProcess
+    collector: Collector
+    folder: Path
+    queue: str
+    runs: list[str] = field(default_factory=list)
+
+    def send(self, task: str, *args: Any, **options: Any) -> str:
+        """Send a task; its id."""
+        given = options.pop("task_id", None) or str(uuid.uuid4())
+        self.app.send_task(task, args, task_id=given, queue=self.queue, **options)
+        self.runs.append(given)
+        return str(given)
+
+    def began(self, task: str, *args: Any, **options: Any) -> str:
+        """Send a task that notes its beginning in a file, its last argument; return when it did. Its id."""
+        path = self.folder / f"{uuid.uuid4()}.began"
+        run = self.send(task, *args, str(path), **options)
+        wait_until(path.exists, why=self.worker.words)
+        return run
+
+    def revoke(self, run: str, *, number: str | None = None) -> None:
+        """Cancel it; with `number`, by sending that signal to who executes it."""
+        self.app.control.revoke(run, terminate=number is not None, signal=number)
+
+
+Play = Callable[[Stage], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case. `options` and `conf` are those of a worker of its own."""
+
+    number: str
+    title: str
+    play: Play
+    options: tuple[str, ...] = ()
+    conf: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def queue(self) -> str:
+        """The queue of its worker, if it has one of its own."""
+        return self.number.replace(" ", "-").replace("^", "")
+
+    @property
+    def head(self) -> str:
+        """How its block in golden.txt begins."""
+        return f"{self.number} {self.title}"
+
+
+def sends(task: str, *args: Any, **options: Any) -> Play:
+    """A case that is one message."""
+    return lambda stage: stage.send(task, *args, **options)
+
+
+def revokes(number: str | None) -> Play:
+    """A case in which a running task is cancelled."""
+    return lambda stage: stage.revoke(stage.began("sleeps", 2 if number is None else 30), number=number)
+
+
+def expired(stage: Stage) -> None:
+    """Too late when it arrives; without the broker's own expiry, which on RabbitMQ may take it away first."""
+    run = str(uuid.uuid4())
+    stage.runs.append(run)
+    message = stage.app.amqp.as_task_v2(run, "succeeds", expires=datetime.now(UTC) - timedelta(minutes=1))
+    with stage.app.producer_pool.acquire() as producer:
+        stage.app.amqp.send_task_message(producer, "succeeds", message, queue=stage.queue)
+
+
+def twice(stage: Stage) -> None:
+    """The message comes again while its first execution goes on, as after Redis' visibility timeout."""
+    run = stage.began("sleeps", 1)
+    stage.app.send_task("sleeps", (1,), task_id=run, queue=stage.queue)
+
+
+def garbage(stage: Stage) -> None:
+    """A message that is no task."""
+    with stage.app.producer_pool.acquire() as producer:
+        producer.publish({"not": "a task"}, routing_key=stage.queue, serializer="json")
+
+
+def composes(what: str, *heads: str) -> Play:
+    """A task has these begin in that form; it is itself not looked at. The last is the chain's end, the chord's body."""
+
+    def play(stage: Stage) -> None:
+        runs = [str(uuid.uuid4()) for _ in heads]
+        stage.app.send_task("composes", (what, list(zip(heads, runs, strict=True))), queue=stage.queue)
+        stage.runs.extend(runs)
+
+    return play
+
+
+def later_revoked(stage: Stage) -> None:
+    """Cancelled while it waits in the worker for its time; said when that has come."""
+    run = stage.send("succeeds", countdown=2)
+    wait_until(lambda: run in stage.worker.words())
+    stage.revoke(run)
+
+
+def reserved_revoked(stage: Stage) -> None:
+    """Cancelled while it waits in the worker for a free process."""
+    stage.began("sleeps", 2)
+    run = stage.send("succeeds")
+    wait_until(lambda: run in stage.worker.words())
+    stage.revoke(run)
+
+
+def spared_and_killed(stage: Stage) -> None:
+    """Of a process that was sent a signal for one task, billiard takes every later death for one on purpose."""
+    stage.revoke(stage.began("sleeps", 30), number="SIGUSR1")
+    stage.send("killed", 0.2)
+
+
+def idle_child_killed(stage: Stage) -> None:
+    """A process of the pool dies while it has nothing to do."""
+    before = {child.pid for child in stage.worker.children()}
+    for child in stage.worker.children():
+        child.kill()
+    wait_until(lambda: len({child.pid for child in stage.worker.children()} - before) == len(before))
+    stage.send("succeeds")
+
+
+def stopped(*numbers: int, seconds: float = 1.5, between: float = 0.0, task: str = "sleeps") -> Play:
+    """A running task's worker is sent these signals."""
+
+    def play(stage: Stage) -> None:
+        stage.began(task, seconds)
+        time.sleep(0.5)  # by now the main process knows as well
+        for number in numbers:
+            stage.worker.send(number)
+            time.sleep(between)
+        stage.worker.process.wait()
+
+    return play
+
+
+def ends_by_itself(stage: Stage) -> None:
+    """Celery takes a MemoryError for the end of the world."""
+    stage.send("no-memory")
+    stage.worker.process.wait()
+
+
+def relayed_first(stage: Stage) -> None:
+    """The host is gone: nobody says anything any more. What was relayed before has been sent."""
+    run = stage.began("sleeps", 30)
+    stage.collector.wait_for(lambda events: any(run in str(e.get("active")) for e in events if e["type"] == "worker.beat"))
+    stage.worker.kill()
+
+
+QUIET = [
+    Case("1", "success", sends("succeeds")),
+    Case("2", "exception", sends("raises", "secret")),
+    Case("3", "autoretry, then success", sends("retries", 1)),
+    Case("4", "retries exhausted", sends("retries", 9)),
+    Case("5", "Ignore", sends("ignores")),
+    Case("6", "Reject(requeue=False)", sends("rejects")),
+    Case("7", "Reject(requeue=True), then success", sends("requeues")),
+    Case("8", "replaced by another task", sends("replaces")),
+    Case("9", "expired on arrival", expired),
+    Case("10", "expires while it waits for its time", sends("succeeds", countdown=1.5, expires=1)),
+    Case("11", "waits for its time", sends("succeeds", countdown=1)),
+    Case("13", "revoked before its time", later_revoked),
+    Case("14", "revoked while it runs, not terminated", revokes(None)),
+    Case("15", "terminated by SIGTERM", revokes("SIGTERM")),
+    Case("16", "terminated by SIGKILL", revokes("SIGKILL")),
+    Case("18", "soft limit", sends("soft")),
+    Case("19", "soft limit, caught", sends("soft", True)),
+    Case("20", "hard limit", sends("hard")),
+    Case("21", "child killed", sends("killed", 0.2)),
+    Case("21 late", "child killed, acks_late", sends("killed-late")),
+    Case("21 segv", "child broken", sends("killed", 0.2, int(signal.SIGSEGV))),
+    Case("22", "child killed, reject_on_worker_lost: the message comes again", sends("killed-once")),
+    Case("23", "os._exit(7)", sends("exits", 7)),
+    Case("24", "sys.exit(3)", sends("sys-exits", 3)),
+    Case("24 ^C", "KeyboardInterrupt", sends("interrupts")),
+    Case("34", "result backend away, success", sends("succeeds-away")),
+    Case("35", "result backend away, exception", sends("raises-away")),
+    Case("36", "a result that no serializer takes", sends("unserialisable")),
+    Case("37", "a task that the worker does not know", sends("unheard-of", headers={"missedbeat": {"e": "nightly"}})),
+    Case("38", "a message that is no task", garbage),
+    Case("39", "arguments that do not fit", sends("adds", 1, 2, 3)),
+    Case("45 chain", "chain", composes("chain", "adds", "succeeds")),
+    Case("45 chord", "group and chord", composes("chord", "adds", "adds", "succeeds")),
+    Case("46", "chord whose header fails", composes("chord", "adds", "raises", "succeeds")),
+    Case("48", "the message comes twice", twice),
+]
+
+ENDINGS = [
+    Case("12", "revoked while it waits for a free process", reserved_revoked, ("-c", "1")),
+    Case("17", "terminated by SIGUSR1; the child lives on and is killed under its next task", spared_and_killed, ("-c", "1")),
+    Case("25", "MemoryError: the whole worker ends", ends_by_itself),
+    Case("26", "main process killed", relayed_first),
+    Case("27", "warm shutdown", stopped(signal.SIGTERM)),
+    Case("28", "warm shutdown, then killed", stopped(signal.SIGTERM, signal.SIGKILL, seconds=30, between=2)),
+    Case("29", "cold shutdown", stopped(signal.SIGQUIT, seconds=30)),
+    Case("30", "Ctrl-C twice", stopped(signal.SIGINT, signal.SIGINT, seconds=30, between=1)),
+    Case("31", "soft shutdown, the task ends in time", stopped(signal.SIGQUIT), conf={"worker_soft_shutdown_timeout": 10}),
+    Case(
+        "31 long", "soft shutdown, the task takes longer", stopped(signal.SIGQUIT, seconds=30),
+        conf={"worker_soft_shutdown_timeout": 2},
+    ),
+    Case("32", "max-tasks-per-child", lambda stage: [stage.send("succeeds") for _ in range(3)], ("--max-tasks-per-child", "1")),
+    Case("33", "idle children killed", idle_child_killed),
+]  # fmt: skip

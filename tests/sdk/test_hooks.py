@@ -1,0 +1,390 @@
+"""What the hooks say of a task, in this very process: Celery's own tracer runs the tasks, with a broker and a backend in memory.
+What only several processes can show stands in test_truth_table.py and test_kills.py.
+"""
+
+import gc
+import logging
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.app.trace import build_tracer
+from celery.backends.cache import CacheBackend
+from celery.exceptions import Ignore, Reject
+from missedbeat import Monitor
+from missedbeat.celery import instrument
+from missedbeat.celery.handle import Handle, handles
+from missedbeat.guard import guard
+from missedbeat.testing import capture, dispatch
+
+CANARY = "s3cret-argument"
+UNTYPED: Any = "soon"
+Said = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No address and no key: what is said is captured. No app outlives its test."""
+    for variable in ("URL", "KEY", "ENVIRONMENT", "DISABLED", "OFFLINE"):
+        monkeypatch.delenv(f"MISSEDBEAT_{variable}", raising=False)
+    before = dict(handles)
+    yield
+    for handle in list(handles.values()):
+        if id(handle.app) not in before:
+            handle.close()
+
+
+def shop(name: str = "shop", backend: Any = "cache+memory://", **given: Any) -> Celery:
+    """An instrumented app with a task for each way to end."""
+    app = Celery(name, broker="memory://", backend=backend, set_as_current=False)
+    app.conf.update(task_publish_retry=False, beat_schedule={"nightly": {"task": "works", "schedule": 3600}})
+    task = partial(app.task, bind=True, shared=False)
+
+    @task(name="works")
+    def works(self: Any, *_: Any) -> str:
+        return CANARY
+
+    @task(name="fails")
+    def fails(self: Any, *_: Any) -> None:
+        raise ValueError("no such customer")
+
+    @task(name="retries")
+    def retries(self: Any, *_: Any) -> None:
+        raise self.retry(exc=RuntimeError("busy"), countdown=60, max_retries=3)
+
+    @task(name="ignores")
+    def ignores(self: Any, *_: Any) -> None:
+        raise Ignore
+
+    @task(name="rejects")
+    def rejects(self: Any, *_: Any) -> None:
+        raise Reject("not mine", requeue=False)
+
+    @task(name="leaves")
+    def leaves(self: Any, *_: Any) -> None:
+        sys.exit(3)
+
+    @task(name="gives_way")
+    def gives_way(self: Any, *_: Any) -> None:
+        raise self.replace(works.s())
+
+    app.finalize()
+    instrument(app, **given)
+    return app
+
+
+def trace(app: Celery, task: str, headers: Said | None = None, *args: Any, **request: Any) -> list[Said]:
+    """Run a task as a worker's process does, sent by the entry `nightly` if nothing else is said; what was reported."""
+    given = {"missedbeat": {"e": "nightly", "p": 1}} if headers is None else headers
+    run = str(uuid.uuid4())
+    message = {"id": run, "retries": 0, "delivery_info": {"routing_key": "celery"}, "is_eager": False, **given, **request}
+    tracer = build_tracer(task, app.tasks[task], app=app)
+    with capture() as events, suppress(SystemExit, ConnectionError):
+        tracer(run, args, {}, message)
+    assert all(event["run"] == run for event in events)
+    return events
+
+
+def test_a_run_that_ends_well_says_its_start_and_its_end() -> None:
+    """Under the name of its entry, as one execution of one try."""
+    started, succeeded = trace(shop(), "works")
+    assert (started["type"], succeeded["type"]) == ("run.started", "run.succeeded")
+    assert started["monitor"] == succeeded["monitor"] == "entry:nightly"
+    assert started["x"] == succeeded["x"]
+    assert started["att"] == succeeded["att"] == 0
+    assert started["queue"] == "celery"
+    assert started["wait_ms"] > 0
+    assert succeeded["duration_ms"] >= 0
+    assert started["id"] != succeeded["id"]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "error"),
+    [
+        ("fails", "run.failed", "ValueError: no such customer"),
+        ("retries", "run.retry", "RuntimeError: busy"),
+        ("ignores", "run.ignored", None),
+        ("rejects", "run.rejected", "Reject: not mine"),
+        ("leaves", "run.aborted", "SystemExit: 3"),
+        ("gives_way", "run.retry", None),
+    ],
+)
+def test_each_other_end_is_told_by_its_name(task: str, kind: str, error: str | None) -> None:
+    """With its reason, if there is one. A task that another one replaces goes on under its id: that is no end."""
+    *_, end = trace(shop(), task)
+    assert (end["type"], end.get("error")) == (kind, error)
+
+
+def test_a_retry_says_when_it_will_be_and_goes_on_as_the_next_try() -> None:
+    """The try is the number that Celery counts."""
+    app = shop()
+    *_, retry = trace(app, "retries")
+    assert retry["eta"] > retry["ts"] + 50_000
+    started, _ = trace(app, "retries", retries=2)
+    assert started["att"] == 2
+
+
+class Away(CacheBackend):  # type: ignore[misc]
+    """A result backend that lost its server."""
+
+    def __init__(self, *_: Any, **given: Any) -> None:
+        super().__init__(backend="memory", app=given["app"])
+
+    def store_result(self, *_: Any, **__: Any) -> None:
+        raise ConnectionError("no backend")
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "field", "words"),
+    [
+        ("works", "run.succeeded", "warning", "its result could not be stored: ConnectionError: no backend"),
+        ("fails", "run.failed", "error", "ValueError: no such customer"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*Exception raised outside body:RuntimeWarning")
+def test_a_result_that_cannot_be_stored_does_not_change_what_became_of_the_task(
+    task: str, kind: str, field: str, words: str
+) -> None:
+    """Celery tells no success and no failure then; the job did what it did."""
+    *_, end = trace(shop(backend=Away), task)
+    assert (end["type"], end[field]) == (kind, words)
+
+
+def test_two_entries_of_one_task_are_told_apart_by_what_travels_with_the_message() -> None:
+    """And so is a message that only django-celery-beat marked, or that a Beat without us sent, where there is but one entry."""
+    app = shop()
+    cases: list[tuple[Said, str]] = [
+        ({"missedbeat": {"e": "other"}}, "entry:other"),
+        ({"periodic_task_name": "by hand"}, "entry:by hand"),
+        ({"celery_beat_task": True}, "entry:nightly"),
+    ]
+    for headers, monitor in cases:
+        started, _ = trace(app, "works", headers)
+        assert started["monitor"] == monitor
+
+
+def test_a_task_that_nobody_asked_for_is_left_alone() -> None:
+    """What no entry sent is of no interest, unless a person says so."""
+    assert trace(shop(), "works", {}) == []
+    assert trace(shop("all", scope="all"), "works", {})[0]["monitor"] == "task:works"
+    some = shop("some", scope=lambda task, request: task.name == "fails" and request.id)
+    assert trace(some, "works", {}) == []
+    assert trace(some, "fails", {})[0]["monitor"] == "task:fails"
+
+
+def test_names_are_taken_in_and_left_out_by_pattern() -> None:
+    """Of the entry or of the task; what is left out stays out."""
+    assert trace(shop("one", exclude=("night*",)), "works") == []
+    assert trace(shop("two", exclude=["work*"]), "works") == []
+    assert trace(shop("three", include="day*"), "works") == []
+    assert len(trace(shop("four", include="*ly", scope="all"), "works")) == 2
+    assert trace(shop("five", exclude="w*", scope="all"), "works", {}) == []
+
+
+def test_a_task_with_a_check_of_its_own_reports_there_whoever_starts_it() -> None:
+    """`missedbeat_monitors` names a check by its id or slug."""
+    app = shop()
+    app.conf.missedbeat_monitors = {"works": "daily-backup"}
+    assert {event["monitor"] for event in trace(app, "works", {}) + trace(app, "works")} == {"check:daily-backup"}
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "words"),
+    [("none", None), ("type", "ValueError"), ("message", "ValueError: no such customer"), ("traceback", "in fails")],
+)
+def test_no_more_of_an_exception_goes_out_than_is_wanted(exceptions: str, words: str | None) -> None:
+    """From nothing at all to the places where it was raised."""
+    *_, failed = trace(shop(exceptions=exceptions), "fails")
+    said = failed.get("error")
+    assert said == words or (exceptions == "traceback" and str(words) in str(said))
+
+
+def test_arguments_and_results_never_leave_the_process() -> None:
+    """In no field of any event, whatever became of the task."""
+    app = shop(exceptions="traceback")
+    for task in ("works", "fails", "retries", "ignores", "rejects", "leaves"):
+        events = trace(app, task, None, CANARY, kwargs={"password": CANARY}, argsrepr=CANARY)
+        assert len(events) == 2
+        assert CANARY not in str(events)
+
+
+class Unspeakable(Exception):
+    """It cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_exception_without_words_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """An end that is not told would be a job taken for lost."""
+    app = shop()
+
+    @app.task(name="unspeakable", shared=False)
+    def unspeakable() -> None:
+        raise Unspeakable
+
+    with caplog.at_level(logging.CRITICAL, "celery"):
+        *_, failed = trace(app, "unspeakable")
+    assert (failed["type"], failed["error"]) == ("run.failed", "Unspeakable")
+
+
+def test_a_fault_of_our_own_is_counted_said_once_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The task ends as ever, with its result."""
+
+    def broken(*_: Any) -> bool:
+        raise RuntimeError("a broken scope")
+
+    app, before = shop(scope=broken), guard.errors
+    handle = handles[id(app)]
+    for _ in range(3):
+        assert trace(app, "works", {}) == []
+    with capture():
+        assert app.tasks["works"].apply(task_id="x").get() == CANARY
+    assert handle.stats()["hook_errors"] >= before + 3
+    assert sum("on_prerun failed" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_eager_tasks_count_only_if_wanted_or_sent_by_an_entry() -> None:
+    """A test suite that runs tasks in place must not make monitors."""
+    app, eager = shop(scope="all"), shop("eager", scope="all", eager=True)
+    with capture() as events:
+        app.tasks["works"].apply()
+    assert events == []
+    with capture() as events:
+        eager.tasks["works"].apply()
+    assert [event["monitor"] for event in events] == ["task:works"] * 2
+
+
+def test_a_users_own_tests_see_what_an_entry_would_report() -> None:
+    """`capture` and `dispatch` need no server, no broker and no key."""
+    app = shop()
+    app.conf.task_always_eager = True
+    with capture() as events:
+        dispatch(app, "nightly")
+    assert [(event["type"], event["monitor"]) for event in events] == [
+        ("run.started", "entry:nightly"), ("run.succeeded", "entry:nightly"), ("run.dispatched", "entry:nightly"),
+    ]  # fmt: skip
+    dispatch_outside = pytest.raises(KeyError)
+    with dispatch_outside:
+        dispatch(app, "nightly")
+
+
+def messages(app: Celery) -> list[Said]:
+    """The headers of all that waits in the queue of the broker in memory."""
+    found = []
+    with app.connection_for_read() as connection:
+        queue = connection.SimpleQueue("celery")
+        while queue.qsize():
+            message = queue.get()
+            found.append(message.headers)
+            message.ack()
+        queue.close()
+    return found
+
+
+def test_a_message_learns_its_entry_and_keeps_all_else_that_it_carries() -> None:
+    """One header more, on what Beat sends; nothing else is touched, and other messages carry nothing."""
+    app = shop()
+    messages(app)
+    app.conf.beat_schedule["nightly"]["options"] = {"headers": {"tenant": "acme"}}
+    with capture() as events:
+        dispatch(app, "nightly")
+        app.tasks["works"].apply_async(headers={"tenant": "acme"})
+    by_beat, by_hand = messages(app)
+    assert by_beat["missedbeat"]["e"] == "nightly"
+    assert by_beat["tenant"] == by_hand["tenant"] == "acme"
+    assert "missedbeat" not in by_hand
+    assert [(event["type"], event["run"]) for event in events] == [("run.dispatched", by_beat["id"])]
+    assert app.conf.beat_schedule["nightly"]["options"] == {"headers": {"tenant": "acme", "celery_beat_task": True}}
+
+
+def test_a_retry_and_a_replacement_stay_with_their_monitor() -> None:
+    """They are published again from within the run, under its id: with the entry, and with the time of now."""
+    app = shop()
+    messages(app)
+    trace(app, "retries")
+    trace(app, "gives_way")
+    trace(shop("everything", scope="all"), "gives_way", {})
+    again, instead, by_task = (headers["missedbeat"] for headers in messages(app))
+    assert again["e"] == instead["e"] == "nightly"
+    assert again["p"] > 1
+    assert by_task["m"] == "task:gives_way"
+    assert trace(app, "works", {"missedbeat": by_task})[0]["monitor"] == "task:gives_way"
+
+
+def test_receivers_are_alive_after_the_garbage_was_collected() -> None:
+    """Celery holds receivers weakly, unless it is told not to."""
+    app = shop()
+    gc.collect()
+    assert len(trace(app, "works")) == 2
+
+
+def test_a_second_call_changes_nothing() -> None:
+    """A settings module is imported twice sooner than one thinks."""
+    app = shop()
+    first = handles[id(app)]
+    assert instrument(app, scope="all") is first
+    assert len(trace(app, "works")) == 2
+
+
+def test_two_apps_of_a_process_do_not_meet() -> None:
+    """Each has its own monitors, and its own way to leave things out."""
+    one, two = shop("one", exclude=("*",)), shop("two")
+    assert trace(one, "works") == []
+    assert len(trace(two, "works")) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"heartbeat": "often"}, {"scope": 3}, {"include": 5}, {"monitors": ["nightly"]}, {"exceptions": "loud"},
+        {"max_buffer": "many"}, {"flush_timeout": {}}, {"before_send": "me"}, {"url": 8}, {"url": "http://["},
+        {"monitors": {"nightly": 3}}, {"monitors": {"nightly": Monitor(grace=UNTYPED)}}, {"colour": "red"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_nonsense_is_complained_about_and_watched_all_the_same(given: Said, caplog: pytest.LogCaptureFixture) -> None:
+    """A typing error must not stop a worker from starting."""
+    assert len(trace(shop(**given), "works")) == 2
+    said = [record.getMessage() for record in caplog.records if record.name == "missedbeat"]
+    assert len([words for words in said if "not set up" not in words]) >= 1
+
+
+@pytest.mark.parametrize("app", [None, 3, "proj.app", object()])
+def test_what_is_no_app_is_complained_about(app: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """And a handle comes back that does nothing."""
+    handle = instrument(app)
+    assert isinstance(handle, Handle)
+    assert handle.flush()
+    handle.close()
+    assert len(caplog.records) <= 1
+
+
+def test_without_a_key_one_line_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+    """And nothing is reported."""
+    shop()
+    (record,) = [record for record in caplog.records if record.name == "missedbeat"]
+    assert "MISSEDBEAT_URL" in record.message
+    assert "MISSEDBEAT_KEY" in record.message
+
+
+def test_to_instrument_an_app_starts_nothing_and_opens_nothing() -> None:
+    """It happens while modules are imported: no thread, no descriptor, no settings read."""
+    script = """
+import os, threading
+from celery import Celery
+import missedbeat.celery
+app = Celery("shop", broker="memory://")
+app.config_from_object("no_such_module")
+before = os.listdir("/proc/self/fd")
+missedbeat.celery.instrument(app, key="k", url="http://127.0.0.1:9")
+assert os.listdir("/proc/self/fd") == before
+assert threading.active_count() == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,523 @@
+"""How what was seen gets to the server, or does not: the buffer, the relay, one request, and the thread that sends."""
+
+import contextlib
+import gzip
+import json
+import logging
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from missedbeat import post as posting
+from missedbeat.buffer import Buffer
+from missedbeat.event import Event
+from missedbeat.post import Answer, Post
+from missedbeat.relay import Relay
+from missedbeat.reporter import Reporter
+from missedbeat.settings import Settings
+from missedbeat.verdict import Fate, ceiling, judge
+
+Said = dict[str, Any]
+PATIENCE = 10.0
+
+
+def event(kind: str = "run.started", number: int = 1, **fields: Any) -> Event:
+    return Event(kind, "abcd1234", number, 1_760_000_000_000 + number, **fields)
+
+
+class Server:
+    """Answers each request with what `decide` says of it; 200 if that is not given. `requests` is what came."""
+
+    def __init__(self, decide: Callable[[list[Said]], tuple[int, dict[str, str], bytes]] | None = None) -> None:
+        self.requests: list[tuple[str, dict[str, str], list[Said]]] = []
+        self.connections: set[tuple[str, int]] = set()
+        self._decide = decide or (lambda lines: (200, {}, b"{}"))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def events(self) -> list[Said]:
+        """All that came in requests that were taken, the envelopes left out."""
+        return [said for _, _, lines in self.requests for said in lines[1:]]
+
+    def __enter__(self) -> "Server":
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                lines = [json.loads(line) for line in body.splitlines()]
+                status, headers, answer = server._decide(lines)
+                if status == 200:
+                    server.requests.append((self.path, dict(self.headers), lines))
+                server.connections.add(self.client_address)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(answer)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None: ...
+
+        return Handler
+
+
+@pytest.fixture
+def reporters() -> Iterator[list[Reporter]]:
+    """Those of a test; they end with it."""
+    made: list[Reporter] = []
+    yield made
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def reporting(reporters: list[Reporter]) -> Callable[..., Reporter]:
+    """A reporter to a server."""
+
+    def made(url: str = "http://127.0.0.1:9", **given: Any) -> Reporter:
+        reporters.append(Reporter(replace(Settings(url=url, key="a-key", app="shop"), **given)))
+        return reporters[-1]
+
+    return made
+
+
+# ---- what waits
+
+
+def test_a_full_buffer_lets_starts_go_before_ends_and_counts_them() -> None:
+    """An end says all that its start said; a start without an end is a false alarm."""
+    buffer = Buffer(4)
+    for number, kind in enumerate(["run.started", "run.failed", "run.started", "run.lost", "run.succeeded", "run.expired"]):
+        buffer.append(event(kind, number))
+    assert buffer.dropped == {"run.started": 2}
+    assert [buffer.take() for _ in range(4)] == [
+        event("run.failed", 1), event("run.lost", 3), event("run.succeeded", 4), event("run.expired", 5),
+    ]  # fmt: skip
+    for number in range(6):
+        buffer.append(event("run.failed", number))
+    assert buffer.dropped == {"run.started": 2, "run.failed": 2}
+    assert len(buffer) == 4
+
+
+def test_what_waits_goes_in_the_order_in_which_it_happened() -> None:
+    """Starts and ends wait in two queues, and leave as one."""
+    buffer = Buffer(10)
+    kinds = ["run.started", "run.succeeded", "worker.up", "run.started", "run.retry", "run.failed"]
+    for number, kind in enumerate(kinds):
+        buffer.append(event(kind, number))
+    assert [taken.type for taken in iter(buffer.take, None)] == kinds
+
+
+def test_of_heartbeats_only_the_newest_waits() -> None:
+    """An hour without a server must not end in an hour of old heartbeats; what came while one was sent stays."""
+    buffer = Buffer(10)
+    for number in range(3):
+        buffer.beat("worker.beat", [event("worker.beat", number)])
+    (waiting,) = buffer.newest_beats()
+    assert [beat.seq for beat in waiting] == [2]
+    assert buffer.dropped == {"worker.beat": 2}
+    buffer.beat("worker.beat", [event("worker.beat", 3)])
+    buffer.sent([waiting])
+    assert not buffer.is_empty
+    buffer.sent(buffer.newest_beats())
+    assert buffer.is_empty
+
+
+def test_ten_thousand_events_take_less_than_five_megabytes(reporting: Callable[..., Reporter]) -> None:
+    """Told by the hooks of this process, or relayed by others."""
+    reporter, relay = reporting(), Relay()
+    tracemalloc.start()
+    for number in range(5_000):
+        run = f"{number:08}-39b4-4f0c-9f0b-0123456789ab"
+        reporter._buffer.append(
+            event("run.started", number, monitor="entry:n", run=run, x=f"{number:08}", more=("wait_ms", number))
+        )
+        relay.write(
+            event("run.failed", number, monitor="entry:n", run=run, x=f"{number:08}", more=("error", "ValueError: x" * 5)), {}
+        )
+        for relayed, _ in relay.read():
+            reporter._buffer.append(relayed)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(reporter._buffer) == 10_000
+    assert held < 5_000_000
+
+
+# ---- from a child to its worker
+
+
+def test_the_relay_brings_whole_events_in_their_order() -> None:
+    """With what was dropped before them."""
+    relay = Relay()
+    sent = [event(number=number, run=f"r{number}", more=("queue", "größe")) for number in range(1000)]
+    assert all(relay.write(one, {"run.started": 1} if one.seq == 7 else {}) for one in sent)
+    received = relay.read()
+    assert [one for one, _ in received] == sent
+    assert [dropped for _, dropped in received if dropped] == [{"run.started": 1}]
+
+
+def test_a_long_error_is_cut_rather_than_the_event_lost() -> None:
+    """A write of more than 4096 bytes could be torn by that of another child."""
+    relay = Relay()
+    assert relay.write(event("run.failed", run="r", more=("duration_ms", 5, "error", "x" * 9000)), {})
+    ((cut, _),) = relay.read()
+    assert cut.run == "r"
+    assert cut.more[:2] == ("duration_ms", 5)
+    assert 0 < len(cut.more[3]) <= 500
+
+
+def test_a_full_relay_does_not_block_and_what_it_refused_is_told_later(reporting: Callable[..., Reporter]) -> None:
+    """A task never waits for us; the main process learns the number with the next event that fits."""
+    reporter = reporting(max_buffer=50_000)
+    reporter.open_relay()
+    reporter.enter_child()
+    for number in range(20_000):
+        reporter.record("run.started", "entry:n", f"r{number}")
+    reporter._in_child = False  # from here on it is the other end
+    reporter.drain()
+    arrived = len(reporter._buffer)
+    reporter._in_child = True
+    for run in ("r1", "r2"):
+        reporter.record("run.succeeded", "entry:n", run)
+    reporter._in_child = False
+    reporter.drain()
+    assert 1000 < arrived < 20_000
+    assert reporter.stats()["dropped"]["run.started"] == 20_000 - arrived
+
+
+def test_only_the_main_process_reads_the_relay(reporting: Callable[..., Reporter]) -> None:
+    """What another process that was forked from it would read, nobody would send."""
+    reporter = reporting()
+    reporter.open_relay()
+    assert reporter.relay is not None
+    reporter.relay.write(event(), {})
+    reporter._renew()  # as after a fork
+    reporter.drain()
+    assert reporter.stats()["queued"] == 0
+    assert len(reporter.relay.read()) == 1
+
+
+def test_a_closed_descriptor_is_not_written_to_even_if_it_was_opened_again(tmp_path: Path) -> None:
+    """Embedded Beat closes whatever it inherited; the number may be anybody's afterwards."""
+    relay = Relay()
+    assert relay.is_open()
+    os.close(relay._writes)
+    assert not relay.is_open()
+    with (tmp_path / "somebody's").open("wb") as file:
+        assert file.fileno() == relay._writes
+        assert not relay.is_open()
+
+
+# ---- what an answer means
+
+
+@pytest.mark.parametrize(
+    ("status", "fate", "least", "most"),
+    [
+        (200, Fate.ARRIVED, 1, 1), (202, Fate.ARRIVED, 1, 1), (400, Fate.GIVE_UP, 1, 1), (413, Fate.HALVE, 1, 1),
+        (401, Fate.KEEP, 600, 600), (403, Fate.KEEP, 600, 600), (410, Fate.KEEP, 600, 600), (404, Fate.KEEP, 600, 600),
+        (301, Fate.KEEP, 600, 600), (0, Fate.KEEP, 1, 16), (500, Fate.KEEP, 1, 16), (503, Fate.KEEP, 1, 16),
+        (429, Fate.KEEP, 1, 16),
+    ],
+)  # fmt: skip
+def test_each_answer_has_its_meaning(status: int, fate: Fate, least: float, most: float) -> None:
+    """Nothing is thrown away that waiting could save, and no server is asked more than once a second."""
+    verdict = judge(Answer(status, ""), 3, 0.0)
+    assert verdict.fate is fate
+    assert least <= verdict.pause <= most
+    assert bool(verdict.complaint) is (verdict.pause == 600 or fate is Fate.GIVE_UP)
+
+
+def test_pauses_grow_to_half_a_minute_and_are_spread_over_all_of_it() -> None:
+    """So that a thousand workers do not come back at once."""
+    assert [ceiling(failures) for failures in range(7)] == [2, 4, 8, 16, 30, 30, 30]
+    generator = random.Random(1)
+    pauses = [judge(Answer(500, ""), 20, 0.0, generator.uniform).pause for _ in range(500)]
+    assert min(pauses) < 5
+    assert max(pauses) > 25
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"),
+    [("7", 7), ("0", 1), ("100000", 300), ("Thu, 01 Jan 1970 00:02:00 GMT", 120), ("-5", 1)],
+)
+def test_a_server_says_itself_when_to_come_back(asked: str, pause: float) -> None:
+    """In seconds or as a date, five minutes at most."""
+    assert judge(Answer(429, "", asked), 0, 0.0, lambda least, most: 0.5).pause == pause
+
+
+@pytest.mark.parametrize("asked", ["soon", "", "nan", "Thu, 99 Jan"])
+def test_what_a_server_says_without_sense_is_passed_over(asked: str) -> None:
+    """The usual pause then."""
+    assert judge(Answer(503, "", asked), 0, 0.0, lambda least, most: 1.5).pause == 1.5
+
+
+# ---- one request
+
+
+def ask(url: str) -> Answer:
+    """Post nothing much to this address."""
+    with contextlib.closing(Post(url, {})) as post:
+        return post.send(b"{}\n", {})
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """The key goes to the address that it was given for, and nowhere else."""
+    with Server() as elsewhere, Server(lambda _: (308, {"Location": elsewhere.url}, b"")) as server:
+        answer = ask(f"{server.url}/api/v3/events")
+        assert (answer.status, answer.location) == (308, elsewhere.url)
+        assert elsewhere.requests == []
+
+
+def test_the_connection_is_kept_and_made_anew_when_the_server_let_it_go() -> None:
+    """Which is no failure: the request goes out a second time over a fresh one."""
+    with Server() as server, contextlib.closing(Post(f"{server.url}/x", {})) as post:
+        assert [post.send(b"{}\n", {}).status for _ in range(3)] == [200] * 3
+        assert len(server.connections) == 1
+        assert post._connection is not None
+        limited: Any = post._connection.sock
+        limited._inner.shutdown(socket.SHUT_RDWR)
+        assert post.send(b"{}\n", {}).status == 200
+        assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("drips", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"])
+def test_a_server_that_drips_does_not_hold_us(drips: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole exchange has one end, however steadily bytes come."""
+    monkeypatch.setattr(posting, "WHOLE", 0.6)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener, drips), daemon=True).start()
+        answer = ask(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    assert answer.status == 0
+    assert "Timeout" in answer.said
+
+
+def drip(listener: socket.socket, first: bytes) -> None:
+    peer, _ = listener.accept()
+    with peer, contextlib.suppress(OSError):
+        peer.sendall(first)
+        while True:
+            peer.sendall(b"x")
+            threading.Event().wait(0.05)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://nowhere.invalid/", "https://127.0.0.1:1/"])
+def test_a_server_that_is_not_there_is_an_answer_too(url: str) -> None:
+    """It does not raise."""
+    answer = ask(url)
+    assert answer.status == 0
+    assert answer.said
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own password; what `no_proxy` names is asked directly."""
+    with Server() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//me:pass@"))
+        assert ask("http://missedbeat.example/api").status == 200
+        ((target, headers, _),) = proxy.requests
+        assert target == "http://missedbeat.example/api"
+        assert headers["Proxy-Authorization"] == "Basic bWU6cGFzcw=="
+        monkeypatch.setenv("no_proxy", "nowhere.invalid")
+        assert ask("http://nowhere.invalid/").status == 0
+
+
+# ---- the thread
+
+
+def test_a_batch_says_who_speaks_and_what_happened(reporting: Callable[..., Reporter]) -> None:
+    """One request for all that waited; a long one is packed."""
+    with Server() as server:
+        reporter = reporting(server.url, environment="production")
+        for number in range(50):
+            reporter.record("run.started", "entry:nightly", f"r{number}", 1, "x", ("wait_ms", 5))
+        reporter.beat("worker.beat", [("active", [])])
+        assert reporter.flush(PATIENCE)
+        ((path, headers, (envelope, first, *_, last)),) = server.requests
+    assert (path, headers["Authorization"]) == ("/api/v3/events", "Bearer a-key")
+    assert headers["Content-Encoding"] == "gzip"
+    assert headers["Content-Type"] == "application/x-ndjson"
+    assert envelope.items() >= {"v": 1, "app": "shop", "environment": "production", "boot": reporter.boot, "dropped": {}}.items()
+    assert first.items() >= {"type": "run.started", "monitor": "entry:nightly", "run": "r0", "att": 1, "wait_ms": 5}.items()
+    assert first["id"].startswith(f"{reporter.boot}:")
+    assert last["type"] == "worker.beat"
+    assert reporter.stats() == {"queued": 0, "sent": 50, "dropped": {}}
+
+
+def test_what_did_not_arrive_is_sent_again_as_it_was(reporting: Callable[..., Reporter]) -> None:
+    """With its id and its time; only the envelope says when it was sent."""
+    answers = iter([(500, {}, b""), (429, {"Retry-After": "0"}, b"")])
+    seen: list[list[Said]] = []
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        seen.append(lines)
+        return next(answers, (200, {}, b"{}"))
+
+    with Server(decide) as server:
+        reporter = reporting(server.url)
+        reporter.record("run.failed", "entry:n", "r", more=("error", "x"))
+        for _ in range(20):
+            if reporter.flush(PATIENCE):
+                break
+    assert len(seen) == 3
+    assert seen[0][1:] == seen[1][1:] == seen[2][1:]
+    assert seen[0][0]["sent_at"] < seen[2][0]["sent_at"]
+
+
+def test_a_batch_that_is_too_large_is_halved_until_it_fits(reporting: Callable[..., Reporter]) -> None:
+    """What is too large alone is dropped, and the server told so."""
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        too_large = len(lines) > 4 or any(said.get("run") == "r7" for said in lines)
+        return (413, {}, b"") if too_large else (200, {}, b"{}")
+
+    with Server(decide) as server:
+        reporter = reporting(server.url)
+        for number in range(10):
+            reporter.record("run.started", "entry:n", f"r{number}")
+        assert reporter.flush(PATIENCE)
+        assert sorted(said["run"] for said in server.events) == sorted(f"r{number}" for number in range(10) if number != 7)
+        reporter.record("run.succeeded", "entry:n", "r0")
+        assert reporter.flush(PATIENCE)
+        assert {"run.started": 1} in [lines[0]["dropped"] for _, _, lines in server.requests]
+        assert reporter.stats()["dropped"] == {}
+
+
+def test_a_broken_line_is_not_sent_for_ever(reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture) -> None:
+    """400: the server kept what was good; its words are in the log."""
+    asked = []
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        asked.append(lines)
+        return (400, {}, b'{"error": "line 2: no such thing"}') if len(asked) == 1 else (200, {}, b"{}")
+
+    with Server(decide) as server:
+        reporter = reporting(server.url)
+        reporter.record("run.odd")
+        assert reporter.flush(PATIENCE)
+        reporter.record("run.failed", "entry:n", "r")
+        assert reporter.flush(PATIENCE)
+    assert [lines[1]["type"] for lines in asked] == ["run.odd", "run.failed"]
+    assert "line 2: no such thing" in caplog.text
+
+
+def test_a_refused_key_is_said_once_and_nobody_waits_for_it(
+    reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is seen meanwhile waits; the end of the process does not."""
+    asked: list[int] = []
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        asked.append(1)
+        return 401, {}, b""
+
+    with Server(decide) as server:
+        reporter = reporting(server.url)
+        for number in range(3):
+            reporter.record("run.started", "entry:n", f"r{number}")
+            assert not reporter.flush(PATIENCE)
+    assert len(asked) == 1
+    assert reporter.stats()["queued"] == 3
+    assert [record.levelno for record in caplog.records if "MISSEDBEAT_KEY" in record.message] == [logging.WARNING]
+
+
+def test_what_the_server_warns_of_is_said_once(reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture) -> None:
+    """For example that the key registers nothing."""
+    with Server(lambda _: (200, {}, b'{"warnings": ["this key registers nothing"]}')) as server:
+        reporter = reporting(server.url)
+        for number in range(2):
+            reporter.record("run.started", "entry:n", f"r{number}")
+            assert reporter.flush(PATIENCE)
+    assert caplog.text.count("this key registers nothing") == 1
+
+
+def test_an_end_does_not_wait_for_a_server_that_hangs(reporting: Callable[..., Reporter]) -> None:
+    """Neither after its time, nor after a second signal to stop."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        reporter = reporting(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        reporter.record("run.started", "entry:n", "r")
+        assert not reporter.flush(0.3)
+        answers = iter([False, True])
+        assert not reporter.flush(3600, give_up=lambda: next(answers))
+    assert reporter.stats()["queued"] == 1
+
+
+def test_offline_everything_runs_and_nothing_is_sent(reporting: Callable[..., Reporter]) -> None:
+    """MISSEDBEAT_OFFLINE: for a laptop, or a test stage."""
+    with Server() as server:
+        reporter = reporting(server.url, offline=True)
+        reporter.record("run.started", "entry:n", "r")
+        assert reporter.flush(PATIENCE)
+        assert server.requests == []
+    assert reporter.stats()["sent"] == 1
+
+
+def test_before_send_may_change_and_take_back(reporting: Callable[..., Reporter]) -> None:
+    """It gets each event as it would go out. Where it fails nothing goes out, for it would have hidden something, and that is
+    counted."""
+
+    def change(said: Said) -> Said | None:
+        if said["run"] == "broken":
+            raise KeyError("me")
+        return None if said["run"] == "secret" else {**said, "run": said["run"].upper()}
+
+    with Server() as server:
+        reporter = reporting(server.url, before_send=change)
+        for run in ("plain", "secret", "broken"):
+            reporter.record("run.started", "entry:n", run)
+        assert reporter.flush(PATIENCE)
+        assert [said["run"] for said in server.events] == ["PLAIN"]
+        assert reporter.stats()["dropped"] in ({"run.started": 1}, {})
+
+
+FORKING = """
+import os, sys
+from missedbeat.reporter import Reporter
+from missedbeat.settings import Settings
+
+reporter = Reporter(Settings(url=sys.argv[1], key="k", app="shop"))
+reporter.record("run.started", "entry:n", "of the parent")
+before = reporter.flush(10)
+reporter.record("run.succeeded", "entry:n", "of the parent")
+if (child := os.fork()) == 0:
+    assert reporter.stats()["queued"] == 0
+    reporter.record("run.started", "entry:n", "of the child")
+    os._exit(0 if reporter.flush(10) else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert reporter.flush(10)
+"""
+
+
+def test_a_forked_process_says_what_is_its_own_and_nothing_twice() -> None:
+    """As the children of a web server that loads the app before it forks: no thread survives that, no connection is shared."""
+    with Server() as server:
+        subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING, server.url], check=True, timeout=60)
+        said = [(each["type"], each["run"]) for each in server.events]
+        ids = [each["id"] for each in server.events]
+    assert sorted(said) == [
+        ("run.started", "of the child"), ("run.started", "of the parent"), ("run.succeeded", "of the parent"),
+    ]  # fmt: skip
+    assert len(set(ids)) == 3
