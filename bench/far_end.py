@@ -1,0 +1,33 @@
+"""A server for measurements: `python -m bench.far_end 0.05` answers everything after 50 ms, `hang` never. It prints its port."""
+
+import asyncio
+import sys
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+
+async def serve(seconds: float | None) -> None:
+    """Answer until we are killed."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                await reader.readexactly(int(lengths[0]) if lengths else 0)
+                if seconds is None:
+                    await reader.read()
+                    break
+                await asyncio.sleep(seconds)
+                writer.write(ANSWER)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(None if sys.argv[1] == "hang" else float(sys.argv[1])))
