@@ -1,4 +1,5 @@
-"""Installs this project with the named extras, and the projects in further folders, into the environment it is run by; all editable.
+"""Installs this project with the named extras, and the projects in further folders, into the environment it is run by, all
+editable.
 
 One moving line on a terminal, two standing lines elsewhere; pip's own words are kept in .venv/install.log and shown only
 when it fails.

@@ -25,7 +25,6 @@ BODIES: dict[str, dict[str, Any]] = {  # of the resources that refuse what they 
     "keys": {"name": "stolen", "scope": "ro"},
     "projects/{project}": {"name": "stolen"},
     "events": {"app": "stolen", "sent_at": 1_760_000_000_123},
-    "events": {"app": "stolen", "sent_at": 0},
 }
 SENTRY_KEY = "0123456789abcdef0123456789abcdef"
 

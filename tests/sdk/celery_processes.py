@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -82,9 +81,10 @@ class CeleryProcess:
         return self.start().ready()
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGCONT)
-        self.process.kill()  # its pool goes with it
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children():
+                child.kill()  # a pool goes with its main process, an embedded Beat lives on
+        self.process.kill()
         self.process.wait()
 
 
