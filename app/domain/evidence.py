@@ -75,7 +75,8 @@ def _run(run: Run) -> dict[str, Any]:
     told = {"id": run.run_id, "started_at": stamp(run.started_at), "slot": stamp(run.slot)}
     if run.phase is None:
         return told
-    return {**told, "phase": str(run.phase), "attempt": run.attempt, "heard_at": stamp(run.heard_at)}
+    listed = run.alive_until is not None
+    return {**told, "phase": str(run.phase), "attempt": run.attempt, "heard_at": stamp(run.heard_at), "listed": listed}
 
 
 def _missed(facts: dict[str, Any]) -> str:
@@ -96,7 +97,7 @@ def _overrun(facts: dict[str, Any]) -> str:
     name = f"The run {run['id']}" if run["id"] else "The run"
     allowed = facts["max_runtime"] if facts["max_runtime"] is not None else facts["grace"]
     began, by = _clock(run["started_at"], facts), _clock(facts["deadline"], facts)
-    alive = " Its worker still lists it: it is alive." if run.get("phase") else ""
+    alive = " Its worker still lists it: it is alive." if run.get("listed") else ""
     return f"{name} that started at {began} did not finish by {by}; it is given {_span(allowed)}.{alive}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.domain import slot as slots
-from app.domain.run import MOST_OPEN, UNWATCHED, Outcome, Run, named, newest, pinged, record_of, remember
+from app.domain.run import MOST_OPEN, Outcome, Run, named, newest, pinged, record_of, remember
 from app.domain.state import CheckIn, Monitor, Rule
 from app.domain.verdict import Turn
 
@@ -94,13 +94,12 @@ def retime(turn: Turn) -> None:
 
 
 def deadline_of(run: Run, rule: Rule) -> datetime:
-    """The deadline of an open run that has not passed it yet: of a reported one its limit, or when nobody says that it lives."""
-    if run.phase is None:
+    """The deadline of an open run that has not passed it yet: of a reported one its limit, or when nobody says that it lives; of
+    one that nobody will list the same as of one that was pinged."""
+    if run.alive_until is None:
         return run.started_at + (rule.max_runtime if rule.max_runtime is not None else rule.grace)
-    limit, alive_until = run.limit(rule.max_runtime), run.alive_until
-    if limit is None or alive_until is None:
-        return limit or alive_until or run.started_at + UNWATCHED
-    return min(limit, alive_until)
+    limit = run.limit(rule.max_runtime)
+    return run.alive_until if limit is None else min(limit, run.alive_until)
 
 
 def _choose_taker(m: Monitor, over_at: datetime | None) -> None:

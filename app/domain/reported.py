@@ -143,7 +143,8 @@ class Hearing:
         if run is None:
             arm_by_start(turn, at)
             _make_room(turn, at)
-            self.facts = replace(self.facts, key=self.facts.key or turn.new_key(), at=self.facts.at or at)
+        self._number(turn, run, at)
+        if run is None:
             slot = slots.belongs_to(m.rule.schedule, at, m.rule.grace, m.rule.early, m.satisfied)
             run = Run(self.facts.key or 0, self.event.run_id, at, None, slot, opened_at=self.facts.at)
         if stand.phase is Phase.RUNNING:
@@ -186,7 +187,8 @@ class Hearing:
             self._fill_in(turn, stand, end)
             return None
         began = stand.started_at or self.facts.dispatched or end.at
-        self.facts = replace(self.facts, key=self.facts.key or turn.new_key(), at=self.facts.at or began, counted=mark)
+        self._number(turn, named(m.runs, self.event.run_id), began)
+        self.facts = replace(self.facts, counted=mark)
         run = self._as_run(m, stand, began)
         record = _record(run, stand, end)
         turn.record(record)
@@ -199,9 +201,17 @@ class Hearing:
         m.last_end_at = m.last_applied_at = end.at
         self._clear_floor(m, end.at)
         slot = _settled(m, run, end.at, waited)
+        if end.word is Word.REVOKED:
+            self._correct(turn, stand, run)
         self._count(turn, end.word, end.at, end.error, slot, run)
         turn.expect_after(end.at, slot)
         return record
+
+    def _number(self, turn: Turn, run: Run | None, at: datetime) -> None:
+        """The run has one row, also where all but its open run was forgotten meanwhile."""
+        if self.facts.key is None:
+            key, opened_at = (turn.new_key(), at) if run is None else (run.key, run.opened_at or run.started_at)
+            self.facts = replace(self.facts, key=key, at=opened_at)
 
     def _fill_in(self, turn: Turn, stand: Stand, end: End) -> None:
         """The start came after the end: it stands in the row too."""
@@ -233,12 +243,14 @@ class Hearing:
             turn.failure(slot, at, REASONS.get(word, Reason.FAILED), run)
 
     def _correct(self, turn: Turn, stand: Stand, run: Run) -> None:
-        """A better word about a run that turned the monitor down, if nothing else went wrong since: it is up again."""
+        """A better word about a run that was counted as the last failure takes that back; up again, if it had turned it down."""
         m = turn.m
         good = stand.end is not None and stand.end.word in GOOD | {Word.REVOKED}
-        for_history = m.last_applied_at == self.received
-        if good and not for_history and m.status is Status.DOWN and m.down_by == run.key and m.failures <= 1:
-            m.failures, turn.cause = 0, "the run ended well after all"
+        if not good or m.last_applied_at == self.received or m.failed_by != run.key:
+            return
+        m.failures, m.failed_by = max(0, m.failures - 1), None
+        if m.status is Status.DOWN and m.down_by == run.key and m.failures < m.rule.failures_to_alert:
+            turn.cause = "the run was revoked" if stand.end and stand.end.word is Word.REVOKED else "the run ended well after all"
             turn.turn(Status.UP, self.received, Reason.WITHDRAWN)
 
     def _not_dispatched(self, turn: Turn) -> None:

@@ -8,7 +8,6 @@ from enum import StrEnum
 MOST_OPEN = 100
 OVERRUN_KEPT = timedelta(hours=72)
 MAX_WAIT = timedelta(minutes=15)  # from a dispatch to the start, where the rule says nothing
-UNWATCHED = timedelta(hours=24)  # of a reported run that no heartbeat lists and no max_runtime limits
 ENDED_REMEMBERED = 8
 ENDED_REMEMBERED_FOR = timedelta(seconds=10)
 
@@ -60,12 +59,8 @@ class Run:
     alive_until: datetime | None = None
 
     def limit(self, max_runtime: timedelta | None) -> datetime | None:
-        """When a reported run runs too long: the end of `max_runtime`, or of UNWATCHED where nothing else limits it."""
-        if self.phase is not Phase.RUNNING:
-            return None
-        if max_runtime is None:
-            return self.started_at + UNWATCHED if self.alive_until is None else None
-        return self.started_at + max_runtime
+        """When a reported run runs too long; None where nothing says so, or it does not run."""
+        return None if self.phase is not Phase.RUNNING or max_runtime is None else self.started_at + max_runtime
 
 
 @dataclass(frozen=True, slots=True)

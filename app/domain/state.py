@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from app.domain.run import EndedRun, PlainEnd, Run, RunRecord
+from app.domain.run import EndedRun, Outcome, PlainEnd, Run, RunRecord
 from app.domain.schedule import Schedule
 
 RECENT_KEPT = 5
@@ -108,7 +108,9 @@ class Monitor:
     `taken_at` newest start in its slot's window, the taker's even if over already · `last_end_at` last success or fail shown ·
     `last_applied_at` the last of success, fail, pause and resume, to tell late arrivals · `turned_at` the last transition ·
     `barred_at` the last pause or resume: no run begins before it any more · `held_since` slots wait, for the scheduler that
-    dispatches them is silent since · `down_by` key of the run that turned it down.
+    dispatches them is silent since · `down_by` key of the run that turned it down ·
+    `failed_by` key of the run counted last as a failure · `releases` how often the expected slot was let go
+    again · `left_at` when the last of those watched here said goodbye · `fine_by` who was fine when last heard.
     """
 
     rule: Rule
@@ -137,6 +139,10 @@ class Monitor:
     barred_at: datetime | None = None
     held_since: datetime | None = None
     down_by: int | None = None
+    failed_by: int | None = None
+    releases: int = 0
+    left_at: datetime | None = None
+    fine_by: str = ""
     heard: int = 0
     run_count: int = 0
     transition_count: int = 0
@@ -144,8 +150,8 @@ class Monitor:
 
     @property
     def running(self) -> bool:
-        """Whether any start waits for its end, overrun ones included."""
-        return bool(self.runs)
+        """Whether any start waits for its end, overrun ones included, lost ones not."""
+        return any(run.outcome is not Outcome.LOST for run in self.runs)
 
     def waits(self) -> bool:
         """Slots wait while the run that took one over is open and inside its deadline."""

@@ -11,7 +11,7 @@ from app.domain import slot as slots
 from app.domain.evidence import evidence
 from app.domain.horizon import AFTER_BLACKOUT, Horizon
 from app.domain.run import Outcome, Phase, Run, RunRecord, record_of
-from app.domain.schedule import Every
+from app.domain.schedule import Declared, Every
 from app.domain.state import Decision, Missing, Monitor, Reason, Signal, Status, Transition
 
 
@@ -62,6 +62,10 @@ class Turn:
             m.due = None
         else:
             self.expect_after_missed(due, deadline)
+            if m.deadline() is None and isinstance(
+                m.rule.schedule, Declared
+            ):  # its scheduler alone knows whether another follows
+                self.turn(Status.DOWN, deadline, Reason.NOT_DISPATCHED if m.rule.dispatched else Reason.MISSED)
 
     def run_passed(self, run: Run, deadline: datetime) -> None:
         """An open run passed its deadline: overrun, lost, or unknown where we were deaf. It stays open until its end is heard."""
@@ -91,13 +95,15 @@ class Turn:
 
     def wait_on(self, run: Run, deaf: datetime) -> None:
         """A reported run is given a minute after the blackout: its program says again what we could not hear."""
-        waiting = replace(run, heard_at=deaf, alive_until=deaf + AFTER_BLACKOUT, deadline=deaf + AFTER_BLACKOUT)
+        until = deaf + AFTER_BLACKOUT
+        waiting = replace(run, heard_at=deaf, alive_until=None if run.alive_until is None else until, deadline=until)
         self.m.runs = tuple(waiting if r.key == run.key else r for r in self.m.runs)
 
     def passed_as(self, run: Run) -> tuple[Outcome, Reason]:
         """A run that is over its limit overran; a reported one was lost if nobody said that it lives, in the queue or later."""
         limit = run.limit(self.m.rule.max_runtime)
-        if run.phase is None or (limit is not None and run.deadline is not None and limit <= run.deadline):
+        unlisted = run.phase is None or (run.phase is Phase.RUNNING and run.alive_until is None)
+        if unlisted or (limit is not None and run.deadline is not None and limit <= run.deadline):
             return Outcome.OVERRUN, Reason.OVERRUN
         return Outcome.LOST, Reason.LOST if run.phase is Phase.RUNNING else Reason.NOT_STARTED
 
@@ -116,7 +122,7 @@ class Turn:
         `every` always counts from `anchor`. `satisfied` never goes back.
         """
         m = self.m
-        m.anchor, m.missing, counted_from = anchor, None, anchor
+        m.anchor, m.missing, m.releases, counted_from = anchor, None, 0, anchor
         if slot is not None:
             m.satisfied = slot if m.satisfied is None else max(m.satisfied, slot)
             if not isinstance(m.rule.schedule, Every):
@@ -157,9 +163,9 @@ class Turn:
     def failure(self, slot: datetime | None, at: datetime, reason: Reason, run: Run | None = None) -> None:
         """Count a failure, one per slot, and turn down at the threshold. Down already: a recovery count starts again."""
         m = self.m
-        if not (m.failures and m.failure_slot == slot):
+        if slot is None or not (m.failures and m.failure_slot == slot):
             m.failures += 1
-        m.failure_slot, m.successes = slot, 0
+        m.failure_slot, m.successes, m.failed_by = slot, 0, None if run is None else run.key
         if m.status is Status.DOWN:
             return
         if m.failures >= m.rule.failures_to_alert:
@@ -170,11 +176,11 @@ class Turn:
     def success(self, slot: datetime | None, at: datetime) -> None:
         """Count a success, one per slot, and turn up: at once, or from down at the threshold."""
         m = self.m
-        m.failures = 0
+        m.failures, m.failed_by = 0, None
         if m.status is Status.UP:
             return
         if m.status is Status.DOWN:
-            if not (m.successes and m.success_slot == slot):
+            if slot is None or not (m.successes and m.success_slot == slot):
                 m.successes += 1
             m.success_slot = slot
             if m.successes < m.rule.successes_to_recover:

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from app.domain import slot as slots
 from app.domain.evidence import NAMED, stamp
 from app.domain.horizon import Horizon
-from app.domain.schedule import Declared
+from app.domain.schedule import Declared, Every
 from app.domain.state import Decision, Monitor, Reason, Status, Transition
 from app.domain.verdict import Turn
 
 GOODBYE = timedelta(minutes=2)  # for the next one to come, after one left as it should
 AFTER_RELEASE = timedelta(seconds=60)
+CHANCES = 3  # of a slot, to be dispatched when its scheduler is back; one that comes back for ever and dispatches nothing is told
 SOON = timedelta(seconds=2)  # heartbeats of many come in between: the first of them is enough
 
 
@@ -29,10 +30,10 @@ class Waiting:
     monitor: Monitor
 
 
-def on_heartbeat(monitor: Monitor, at: datetime, horizon: Horizon, trouble: str = "") -> Decision | None:
-    """One of those watched here lives; with `trouble` it lives and does not work. None where that changes nothing.
+def on_heartbeat(monitor: Monitor, at: datetime, horizon: Horizon, trouble: str = "", who: str = "") -> Decision | None:
+    """One of those watched here, `who`, lives; with `trouble` it lives and does not work. None where that changes nothing.
 
-    One that comes so late that the next is overdue by now brings nobody back.
+    One that comes so late that the next is overdue by now brings nobody back. Trouble of one is none while another is fine.
     """
     turn = Turn(monitor, horizon)
     turn.settle_silence()
@@ -41,15 +42,18 @@ def on_heartbeat(monitor: Monitor, at: datetime, horizon: Horizon, trouble: str 
         return None
     if m.status is Status.DOWN and not trouble and _overdue(m, at, horizon):
         return turn.decision() if turn.transitions else None
+    if trouble and m.status is Status.UP and m.fine_by != who and not _overdue(m, m.last_success_at or at, Horizon(at)):
+        return turn.decision() if turn.transitions else None
     if m.last_applied_at is not None and at - m.last_applied_at < (SOON if fine and m.floor is None else timedelta.resolution):
         return turn.decision() if turn.transitions else None
     slot = slots.belongs_to(m.rule.schedule, at, m.rule.grace, m.rule.early, m.satisfied)
     m.last_end_at = m.last_applied_at = at
-    m.floor, turn.cause = None, trouble
+    m.floor = m.left_at = None
+    turn.cause = trouble
     if trouble:
         turn.failure(slot, max(at, m.turned_at or at), Reason.STALLED)
     else:
-        m.last_success_at, turn.cause = at, "heartbeat"
+        m.last_success_at, m.fine_by, turn.cause = at, who, "heartbeat"
         turn.success(slot, max(at, m.turned_at or at))
     turn.expect_after(at, slot)
     return turn.decision()
@@ -67,13 +71,17 @@ def on_goodbye(monitor: Monitor, at: datetime, horizon: Horizon) -> Decision | N
     turn = Turn(monitor, horizon)
     turn.settle_silence()
     if turn.m.status is Status.UP:
-        turn.m.last_applied_at, turn.m.floor = at, max(turn.m.floor or at, at + GOODBYE)
+        turn.m.last_applied_at = turn.m.left_at = at
+        turn.m.floor = max(turn.m.floor or at, at + GOODBYE)
     return turn.decision()
 
 
 def on_declared(monitor: Monitor, due: datetime, now: datetime, horizon: Horizon) -> Decision | None:
-    """The scheduler says when a monitor of kind `declared` is due next. A slot that has passed meanwhile is still judged."""
+    """The scheduler says when a monitor is due next: of kind `declared`, or `every` where it began its intervals anew. A slot
+    that has passed meanwhile is still judged."""
     before = monitor.rule.schedule
+    if isinstance(before, Every):
+        return _begun_anew(monitor, before, due, horizon)
     if not isinstance(before, Declared) or before.told(due, now) == before:
         return None
     turn = Turn(monitor, horizon)
@@ -85,6 +93,23 @@ def on_declared(monitor: Monitor, due: datetime, now: datetime, horizon: Horizon
     if armed and m.status is not Status.PAUSED and (m.due is None or m.due > now):
         m.due, m.anchor = told.due, m.anchor or now
     return turn.decision()
+
+
+def _begun_anew(monitor: Monitor, every: Every, due: datetime, horizon: Horizon) -> Decision | None:
+    """A scheduler that forgot when it ran last counts from its own start: that puts an interval off, by less than a period. One
+    that forgets it again and again never runs its job: it is not put off further."""
+    turn = Turn(monitor, horizon)
+    turn.settle_silence()
+    m = turn.m
+    if not m.rule.dispatched or m.due is None or m.anchor is None or due <= m.due:
+        return turn.decision() if turn.transitions else None
+    m.due = min(due, m.anchor + 2 * every.period)
+    return turn.decision()
+
+
+def away(monitor: Monitor) -> bool:
+    """Whether nobody is known to be at work here: down, or left as it should and not followed yet."""
+    return monitor.status is Status.DOWN or (monitor.left_at is not None and monitor.status is Status.UP)
 
 
 def on_hold(monitor: Monitor, since: datetime) -> Decision | None:
@@ -103,14 +128,16 @@ def on_release(monitor: Monitor, now: datetime) -> Decision | None:
     m = copy(monitor)
     m.held_since = None
     if m.due is not None and m.due <= now:
-        m.floor = max(m.floor or now, now + AFTER_RELEASE + m.rule.grace)
+        m.releases += 1
+        if m.releases <= CHANCES:
+            m.floor = max(m.floor or now, now + AFTER_RELEASE + m.rule.grace)
     return Decision(m)
 
 
 def follow(beat: Decision, waiting: Sequence[Waiting], now: datetime) -> tuple[Decision, list[Decision | None]]:
     """What becomes of those who wait for a scheduler, by how it stands after a decision; and that decision, whose message names
     them. In the order of `waiting`; None where nothing changes."""
-    down = beat.monitor.status is Status.DOWN
+    down = away(beat.monitor)
     since = beat.monitor.last_success_at or beat.monitor.down_since or now
     led = [on_hold(w.monitor, since) if down else on_release(w.monitor, now) for w in waiting]
     return replace(beat, transitions=tuple(_naming(t, waiting) for t in beat.transitions)), led

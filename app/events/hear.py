@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from app.domain.reported import on_listed, on_run_event
 from app.domain.run import MAX_WAIT
 from app.domain.schedule import Declared
 from app.domain.state import CheckIn, Decision, Signal, Status
-from app.domain.vigil import Waiting, follow, on_declared, on_goodbye, on_heartbeat
+from app.domain.vigil import Waiting, away, follow, on_declared, on_goodbye, on_heartbeat
 from app.events.answer import Answer
 from app.events.batch import BEAT, Envelope, Heartbeat, RunSaid
 from app.events.clocks import Clock
@@ -148,7 +148,8 @@ class Ledger:
         """Take it over; where a scheduler went down or came back, together with what waits for it."""
         if decision is None:
             return
-        if not row.beat_of or not any(Status.DOWN in (t.before, t.after) for t in decision.transitions):
+        turned = any(Status.DOWN in (t.before, t.after) for t in decision.transitions)
+        if not row.beat_of or not (turned or away(row.monitor) is not away(decision.monitor)):
             self._take(row, decision)
             return
         if self.waiting is None:
@@ -198,6 +199,13 @@ def touched(said: Sequence[RunSaid | Heartbeat], envelope: Envelope, places: Pla
             if isinstance(schedule, Declared) and schedule.told(clock.of(due), now) != schedule:
                 found.add(monitor)
     return {places[monitor].id for monitor in found if monitor in places}
+
+
+def in_turn(said: RunSaid | Heartbeat) -> datetime:
+    """By which a batch is heard in order: the time of each. A run's own word that it was stopped comes a second later, after the
+    word of who stopped it: so nobody is told of what was done on purpose."""
+    stopped = isinstance(said, RunSaid) and said.word is Word.ABORTED
+    return said.at + timedelta(seconds=1) if stopped else said.at
 
 
 def slices(said: Sequence[RunSaid | Heartbeat], most: int) -> Sequence[Sequence[RunSaid | Heartbeat]]:

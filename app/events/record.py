@@ -26,7 +26,7 @@ from app.errors import Unavailable
 from app.events.answer import Answer
 from app.events.batch import Batch, Heartbeat, RunSaid
 from app.events.clocks import Clock
-from app.events.hear import Ledger, Turned, run_key, slices, touched
+from app.events.hear import Ledger, Turned, in_turn, run_key, slices, touched
 from app.events.register import Places, Register, Registration
 from app.store import blackouts, checkins, decisions, holding, monitors, partitions, reported, synced
 from app.store.accounts import Reporter
@@ -60,7 +60,7 @@ class Recorder:
         if batch.envelope.dropped:
             log.warning("a program had to drop events", source=batch.envelope.source, dropped=dict(batch.envelope.dropped))
         answer, clock, places = await self._again(lambda: self._prepare(reporter, batch, heard_at))
-        said = sorted(batch.said, key=lambda event: event.at)
+        said = sorted(batch.said, key=in_turn)
         for part in slices(said, AT_ONCE) if said else ():
             ledger = await self._again(_Slice(self, reporter, batch, part, clock, places))
             answer = _sum(answer, ledger.answer)

@@ -26,7 +26,8 @@ RULE = (
 NAMES = (
     "project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at", "beat_of", "zone",
 )  # fmt: skip
-INSTANTS = ("taken_at", "turned_at", "barred_at")  # of the state, kept in `memory`
+REMEMBERED = ("down_by", "failed_by", "releases", "fine_by")  # of the state, kept in `memory` as they are
+INSTANTS = ("taken_at", "turned_at", "barred_at", "left_at")  # of the state, kept in `memory`
 EXPRESSED: dict[str, type[Cron | OnCalendar | Crontab]] = {"cron": Cron, "oncalendar": OnCalendar, "crontab": Crontab}
 NO_FILTERS = Filters()
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
@@ -95,7 +96,8 @@ def monitor_of(row: Columns) -> Monitor:
         last_success_at=row["last_success_at"], last_start_at=row["last_start_at"],
         last_duration=timedelta(seconds=last_duration) if last_duration is not None else None,
         down_since=row["down_since"], turned_at=_maybe(memory.get("turned_at")), barred_at=_maybe(memory.get("barred_at")),
-        held_since=row["held_since"], down_by=memory.get("down_by"),
+        held_since=row["held_since"], left_at=_maybe(memory.get("left_at")),
+        **{name: memory[name] for name in REMEMBERED if name in memory},
         heard=row["heard"], run_count=row["run_count"], transition_count=row["transition_count"],
         recent=tuple(Heard(_at(h[0]), Signal(h[1]), h[2], h[3]) for h in memory.get("recent", ())),
     )  # fmt: skip
@@ -182,8 +184,7 @@ def _memory(m: Monitor, buckets: Buckets) -> dict[str, Any]:
         memory["plain_end"] = [_text(m.plain_end.at), _text(m.plain_end.ended_started_at)]
     if m.missing is not None:
         memory["missing"] = [m.missing.key, _text(m.missing.at), _text(m.missing.slot)]
-    if m.down_by is not None:
-        memory["down_by"] = m.down_by
+    memory |= {name: value for name in REMEMBERED if (value := getattr(m, name))}
     memory |= {name: _text(at) for name in INSTANTS if (at := getattr(m, name)) is not None}
     if m.recent:
         memory["recent"] = [[_text(h.at), h.signal, h.run_id, h.exit_status] for h in m.recent]

@@ -1,6 +1,6 @@
 """What follows for a monitor from what its program reports of runs: one outcome a run, late words, losses, the queue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +12,7 @@ from app.domain.horizon import Blackout, Horizon
 from app.domain.monitor import on_check_in, on_expect_first, on_pause, on_silence
 from app.domain.reported import on_listed, on_run_event
 from app.domain.run import Outcome, RunRecord
-from app.domain.schedule import Cron, Every
+from app.domain.schedule import Cron, Declared, Every
 from app.domain.state import CheckIn, Decision, Monitor, Reason, Rule, Signal, Status, Transition
 
 T0 = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -232,6 +232,65 @@ def test_a_revoked_run_counts_neither_way() -> None:
     assert life.transitions == []
     assert life.outcomes() == ["revoked"]
     assert life.monitor.due == at(86400)
+
+
+def test_a_run_that_was_revoked_takes_back_the_abort_it_caused() -> None:
+    """Its process says that it was stopped, a moment before another says that this was on purpose."""
+    life = Life()
+    life.hears(Word.STARTED, 0)
+    life.hears(Word.ABORTED, 20, error="Terminated(15)")
+    life.hears(Word.REVOKED, 20.1)
+    assert life.reasons == [("down", "failed"), ("up", "withdrawn")]
+    assert life.outcomes() == ["revoked"]
+    assert life.monitor.failures == 0
+
+
+def test_without_slots_every_failure_counts() -> None:
+    """A task that nobody schedules: three in a row, and two back."""
+    life = Life(Rule(Declared(None, None, "UTC"), timedelta(minutes=1), failures_to_alert=3, successes_to_recover=2))
+    for n, word in enumerate([Word.FAILED] * 3 + [Word.SUCCEEDED] * 2):
+        life.hears(word, n, run=f"r{n}")
+    assert life.reasons == [("up", "failed"), ("down", "failed"), ("up", "heard")]
+
+
+def test_a_better_word_takes_its_failure_out_of_the_count() -> None:
+    """Two in a row alert; one of them was none."""
+    life = Life(replace(DAILY, failures_to_alert=2))
+    life.hears(Word.STARTED, 0)
+    life.hears(Word.LOST, 20)
+    life.hears(Word.SUCCEEDED, 10, received=22)
+    life.hears(Word.FAILED, 86400, run="r2")
+    assert life.status is Status.UP
+    assert life.monitor.failures == 1
+
+
+def test_a_run_of_a_process_without_heartbeats_is_given_its_grace() -> None:
+    """Nobody will ever list it."""
+    life = Life()
+    decision, _ = on_run_event(
+        life.monitor, Facts(), RunEvent(Word.STARTED, at(0), "r1", 0, "a"), at(1), None, life.horizon(1)
+    )  # fmt: skip
+    life.take(decision)
+    life.sweeps(303)
+    assert life.reasons == [("down", "overrun")]
+
+
+def test_a_run_whose_facts_were_forgotten_ends_in_its_own_row() -> None:
+    """It ran for a week, and was listed all the time."""
+    life = Life()
+    life.hears(Word.STARTED, 0)
+    for second in range(15, 600, 15):
+        life.lists(second)
+    life.facts.clear()
+    life.hears(Word.SUCCEEDED, 600)
+    assert [(r.outcome, r.at) for r in life.records.values()] == [(Outcome.SUCCESS, at(0))]
+
+
+def test_a_single_declared_slot_that_is_missed_leaves_nobody_unwatched() -> None:
+    """Below its threshold, and nothing follows that anybody knows of: down all the same."""
+    life = Life(Rule(Declared(at(0), None, "UTC"), timedelta(minutes=1), failures_to_alert=2, dispatched=True))
+    life.sweeps(100)
+    assert life.status is Status.DOWN
 
 
 def test_hard_limit_and_the_abort_it_causes_are_one_failure() -> None:

@@ -128,6 +128,56 @@ def test_a_schedule_not_yet_due_at_the_return_is_judged_as_ever() -> None:
     assert released.monitor.deadline() == at(3600 + 300)
 
 
+def test_after_a_goodbye_its_schedules_wait_until_the_next_comes() -> None:
+    """A deploy of two minutes tells nobody of jobs due meanwhile."""
+    left = on_goodbye(beating(Monitor(BEAT), -30), at(-10), horizon(-10))
+    assert left is not None
+    _, led = follow(left, waiting(), at(-10))
+    held = [d.monitor for d in led if d is not None]
+    assert len(held) == 2
+    assert not any(on_silence(m, horizon(100_000)).transitions for m in held)
+    back = on_heartbeat(left.monitor, at(80), horizon(80))
+    assert back is not None
+    _, led = follow(back, [Waiting("", m) for m in held], at(80))
+    assert [d.monitor.held_since for d in led if d is not None] == [None, None]
+
+
+def test_one_of_two_in_trouble_is_none_while_the_other_is_fine() -> None:
+    """But the trouble of the only one is, and that of both."""
+    beat = on_heartbeat(Monitor(BEAT), at(0), horizon(0), who="a")
+    assert beat is not None
+    assert on_heartbeat(beat.monitor, at(5), horizon(5), "stalled", who="b") is None
+    own = on_heartbeat(beat.monitor, at(15), horizon(15), "stalled", who="a")
+    assert own is not None
+    assert own.monitor.status is Status.DOWN
+    later = on_heartbeat(beat.monitor, at(50), horizon(50), "stalled", who="b")
+    assert later is not None
+    assert later.monitor.status is Status.DOWN
+
+
+def test_a_scheduler_that_crashes_again_and_again_does_not_put_its_jobs_off_for_ever() -> None:
+    """Three times back without a dispatch are enough."""
+    m = waiting()[0].monitor
+    for n in range(1, 20):
+        held = on_hold(m, at(600 * n))
+        assert held is not None
+        released = on_release(held.monitor, at(600 * n + 300))
+        assert released is not None
+        m = on_silence(released.monitor, horizon(600 * n + 330)).monitor
+    assert m.status is Status.DOWN
+
+
+def test_an_interval_begun_anew_is_put_off_once() -> None:
+    """A Beat without its schedule file starts with a whole period; one that loses it for ever is told of."""
+    hourly = Rule(Every(timedelta(hours=1)), timedelta(minutes=6), dispatched=True)
+    m = on_expect_first(Monitor(hourly), at(0), horizon(0)).monitor
+    for restart in (3000, 5400, 7000):
+        decision = on_declared(m, at(restart + 3600), at(restart), horizon(restart))
+        m = decision.monitor if decision else m
+    assert m.due == at(7200)
+    assert on_declared(m, at(3600), at(7100), horizon(7100)) is None
+
+
 def test_a_declared_due_is_expected_and_a_newer_one_takes_its_place() -> None:
     """Only the scheduler knows; without a newer word the last gap counts."""
     rule = Rule(Declared(None, None, "UTC"), timedelta(minutes=1), dispatched=True)

@@ -34,3 +34,11 @@ def test_with_no_server_and_no_key_tasks_run_as_ever(redis_url: str, tmp_path: P
             assert process.stop() == 0
             assert process.words().count("Missedbeat is not set up") <= 1
             assert "Traceback" not in process.words()
+
+
+def test_a_task_that_is_called_as_a_function_is_not_watched(redis_url: str, tmp_path: Path) -> None:
+    """Case 47: nothing was sent, so nothing is told; not even where it is called by a task that is watched."""
+    with Collector() as collector, worker(tmp_path, broker=redis_url, url=collector.url), client(redis_url) as app:
+        run = app.send_task("calls").id
+        collector.wait_for(lambda events: [e for e in events if e["type"] == "run.succeeded"])
+        assert [(e["run"], e["type"]) for e in collector.of("run")] == [(run, "run.started"), (run, "run.succeeded")]

@@ -171,6 +171,12 @@ def no_memory() -> None:
     raise MemoryError
 
 
+@app.task(name="calls")
+def calls() -> int:
+    """Calls another task as the function that it is."""
+    return int(adds(1, 1))
+
+
 @app.task(name="composes")
 def composes(what: str, parts: list[list[str]]) -> None:
     """Has a chain or a chord begin, of (task, id)."""

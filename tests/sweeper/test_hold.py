@@ -79,3 +79,18 @@ async def test_a_scheduler_that_cannot_be_judged_stops_nobody_else(world: World)
     await world.advance(int(GOODBYE.total_seconds()) + 300)
     await world.sweep()
     assert (await world.seen(other))["status"] == "down"
+
+
+async def test_a_job_that_somebody_else_hears_of_does_not_wait(world: World) -> None:
+    """Its people would never learn that its scheduler is silent."""
+    _, *jobs = await beat_with_jobs(world)
+    await world.api("POST", "channels/", {"kind": "email", "name": "mail", "address": "a@example.org"})
+    await world.api("POST", f"checks/{jobs[0]}", {"channels": "*"})
+    await world.advance(400)
+    await world.sweep()
+    assert await statuses(world) == {"Beat of shop": "down", "job 0": "down", "job 1": "grace", "job 2": "grace"}
+    await world.api("POST", f"checks/{jobs[1]}", {"channels": "*"})
+    await world.sweep()
+    await world.advance(150)
+    await world.sweep()
+    assert (await statuses(world))["job 1"] == "down"
