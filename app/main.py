@@ -72,8 +72,8 @@ class Web:
         self.app.include_router(badge_routes)
         self.app.include_router(metrics_routes)
         self.app.include_router(sync_routes)
-        recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
-        self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(recorder)))
+        self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
+        self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
         self._outside = Outside(self.app)
 

@@ -49,7 +49,8 @@ class Item(Protocol):
 @dataclass(slots=True)
 class Sync:
     """A sync, read. `whole`: what it does not name is to be retired; `items`: what is declared under each token; `named`: these
-    tokens and those of items that made no sense; `errors`: what was wrong with those."""
+    tokens and those of items that made no sense; `errors`: what was wrong with those; `dues`: of intervals, when the scheduler
+    sends them next, where it began them anew."""
 
     service: Service
     source: str
@@ -57,6 +58,7 @@ class Sync:
     items: dict[str, Item] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     errors: list[dict[str, str]] = field(default_factory=list)
+    dues: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-MOST_NAMED = 100  # warnings, and errors, of one answer
+from app.events.batch import MOST_NAMED
 
 
 @dataclass(slots=True)
@@ -16,6 +16,7 @@ class Answer:
     ignored: int = 0
     unknown_monitors: int = 0
     flagged: int = 0
+    broken: int = 0
     warnings: dict[str, None] = field(default_factory=dict)
     errors: list[tuple[int, str]] = field(default_factory=list)
     server_time: datetime | None = None
@@ -33,7 +34,8 @@ class Answer:
             "ignored": self.ignored,
             "unknown_monitors": self.unknown_monitors,
             "flagged": self.flagged,
+            "broken": self.broken,
             "warnings": list(self.warnings)[:MOST_NAMED],
-            "errors": [{"line": line, "error": why} for line, why in self.errors[:MOST_NAMED]],
+            "errors": [{"line": line, "error": why} for line, why in self.errors],
             "server_time": None if self.server_time is None else int(self.server_time.timestamp() * 1000),
         }

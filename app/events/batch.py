@@ -10,15 +10,18 @@ from app.domain.sync import Entry
 from app.store.addresses import Address
 
 BEAT, WORKERS = "beat", "workers"
+MOST_NAMED = 100  # warnings, and errors, of one answer
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who speaks. `source`: app, or app@environment; `heartbeat`: how often this process says that it lives, None for never."""
+    """Who speaks. `source`: app, or app@environment; `boot`: which start of which process; `heartbeat`: how often this process
+    says that it lives, None for never."""
 
     source: str
     sent_at: datetime
     sdk: str = ""
+    boot: str = ""
     heartbeat: timedelta | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
 
@@ -72,22 +75,46 @@ class Heartbeat:
 @dataclass(slots=True)
 class SyncSaid:
     """The schedule of a source, or a part of it. `items` by their tokens; `named`: these, and those of entries that made no
-    sense; `retires`: what is not named is gone; `only_new`: what was ever named before is left as it is."""
+    sense; `retires`: what is not named is gone; `only_new`: what was ever named before is left as it is; `dues`: of intervals,
+    when the scheduler sends them next; `events`: how many such events it is put together from."""
 
     at: datetime
     retires: bool
     only_new: bool
     items: dict[str, Entry] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    dues: dict[str, datetime] = field(default_factory=dict)
+    events: int = 1
+
+    def followed_by(self, later: "SyncSaid") -> "SyncSaid":
+        """With what a later one of the same kind says: its word counts for each entry that it names."""
+        return SyncSaid(
+            later.at, later.retires, later.only_new, self.items | later.items, self.named | later.named,
+            {**{token: due for token, due in self.dues.items() if token not in later.items}, **later.dues},
+            self.events + later.events,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
 class Batch:
-    """One request, read. `errors`: the lines that could not be; `ignored`: how many were of a type we do not know."""
+    """One request, read. `errors`: the first lines that could not be, of `broken` in all; `ignored`: how many were of a type we
+    do not know."""
 
     envelope: Envelope
     said: list[RunSaid | Heartbeat] = field(default_factory=list)
     syncs: list[SyncSaid] = field(default_factory=list)
     ignored: int = 0
-    warnings: list[str] = field(default_factory=list)
+    broken: int = 0
+    warnings: dict[str, None] = field(default_factory=dict)
     errors: list[tuple[int, str]] = field(default_factory=list)
+
+    def refuse(self, line: int, why: str) -> None:
+        """A line, or a part of it, that could not be read."""
+        self.broken += 1
+        if len(self.errors) < MOST_NAMED:
+            self.errors.append((line, why))
+
+    def warn(self, words: str) -> None:
+        """Say it once."""
+        if len(self.warnings) < MOST_NAMED:
+            self.warnings.setdefault(words)

@@ -37,6 +37,7 @@ class Taken(BaseModel):
     ignored: int = Field(description="Of a type that is not known here")
     unknown_monitors: int = Field(description="Of checks that are not there, or may not be made with this key")
     flagged: int = Field(description="Said to be over 5 minutes in the future: they count as of now")
+    broken: int = Field(description="Lines, and entries of schedules, that could not be read")
     warnings: list[str] = Field(description="In words, what was not done and why; a hundred at most")
     errors: list[LineError]
     server_time: int | None = Field(description="Milliseconds since 1970", examples=[1760000000200])

@@ -27,9 +27,10 @@ class Fields:
         found = self._given.get(name)
         if found is None and least == 0:
             return ""
-        if not isinstance(found, str) or not least <= len(found) <= most:
+        text = kept(name, found) if isinstance(found, str) else None
+        if text is None or not least <= len(text) <= most:
             raise Invalid(f"{name}: must be text of {least} to {most} characters")
-        return kept(name, found)
+        return text
 
     def words(self, name: str, most: int = LONGEST_WORDS) -> str:
         """Free text for people, cut where it is too long."""

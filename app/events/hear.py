@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.facts import Facts, RunEvent, Word
-from app.domain.monitor import on_check_in
-from app.domain.reported import on_listed, on_run_event
+from app.domain.monitor import on_check_in, on_expect_first, on_resume
+from app.domain.reported import FRESH, on_listed, on_run_event
 from app.domain.run import MAX_WAIT
 from app.domain.schedule import Declared
-from app.domain.state import CheckIn, Decision, Signal, Status
+from app.domain.skew import CLOCKS_AGREE
+from app.domain.state import CheckIn, Decision, Monitor, Signal, Status
 from app.domain.vigil import Waiting, away, follow, on_declared, on_goodbye, on_heartbeat
 from app.events.answer import Answer
 from app.events.batch import BEAT, Envelope, Heartbeat, RunSaid
@@ -32,7 +33,7 @@ class Turned(Exception):
 @dataclass(slots=True)
 class Ledger:
     """Events on their way into locked monitors, and all that is to be written of them. `waiting`: the monitors whose slots each
-    scheduler dispatches, where these are locked."""
+    scheduler dispatches, where these are locked; `woken`: those that a sync had paused, and that are scheduled after all."""
 
     envelope: Envelope
     clock: Clock
@@ -46,6 +47,7 @@ class Ledger:
     check_ins: list[dict[str, Any]] = field(default_factory=list)
     heard: dict[RunKey, Facts] = field(default_factory=dict)
     declared: dict[tuple[UUID, UUID], Declared] = field(default_factory=dict)
+    woken: set[UUID] = field(default_factory=set)
 
     def hear(self, said: RunSaid | Heartbeat) -> None:
         """One event. Raises Turned."""
@@ -54,7 +56,8 @@ class Ledger:
             self._group(said)
         elif (row := self._row(said.monitor)) is None:
             self.answer.unknown_monitors += 1
-            self.answer.warn(f"there is no check for {said.name[:200]}")
+            broken = "; or its row makes no sense" if said.monitor in self.places else ""
+            self.answer.warn(f"there is no check for {said.name[:200]}{broken}")
         else:
             self._run(row, said)
 
@@ -67,6 +70,7 @@ class Ledger:
     def _run(self, row: Locked, said: RunSaid) -> None:
         key = run_key(row.project_id, row.id, said)
         before, at = self.facts.get(key, NOTHING), self.clock.past(said.at)
+        self._wake(row, said, at)
         if said.word is Word.DISPATCH_FAILED and key in self.facts:
             self.answer.repeated += 1
             return
@@ -83,6 +87,19 @@ class Ledger:
             self.check_ins.append(self._kept(row, decision, decision.kept_as, said, at))
         if said.next_due is not None:
             self._declare(row, said.next_due)
+
+    def _wake(self, row: Locked, said: RunSaid, at: datetime) -> None:
+        """What its scheduler sends is scheduled, whoever said that it is not: two programs of one name say so of each other."""
+        if said.word is not Word.DISPATCHED or row.source != f"celery:{self.envelope.source}":
+            return
+        if row.retired_at is None or row.monitor.status is not Status.PAUSED or at <= row.retired_at + CLOCKS_AGREE:
+            return
+        now, horizon = self.moment.now, self.moment.horizon
+        since = at if now - at <= FRESH else now  # what comes late expects nothing of the time that has passed
+        self._take(row, on_resume(row.monitor, since, horizon))
+        self._take(row, on_expect_first(row.monitor, since, horizon))
+        row.retired_at = None
+        self.woken.add(row.id)
 
     def _decide(self, row: Locked, before: Facts, said: RunSaid, at: datetime) -> tuple[Decision, Facts]:
         event = RunEvent(
@@ -113,7 +130,8 @@ class Ledger:
         beat = self._row(self.envelope.group(BEAT))
         if beat is None or not row.source or row.source != beat.beat_of or beat.monitor.status is Status.PAUSED:
             return False
-        self._scheduler(beat, on_heartbeat(beat.monitor, at, self.moment.horizon, said.error or "its broker cannot be reached"))
+        trouble = said.error or "its broker cannot be reached"
+        self._scheduler(beat, on_heartbeat(beat.monitor, at, self.moment.horizon, trouble, self.envelope.boot))
         return True
 
     def _kept(self, row: Locked, decision: Decision, kept_as: Signal, said: RunSaid, at: datetime) -> dict[str, Any]:
@@ -134,15 +152,18 @@ class Ledger:
             return
         self.answer.accepted += 1
         if not said.standby:
-            horizon = self.moment.horizon
-            decide = on_goodbye(row.monitor, at, horizon) if said.leaves else on_heartbeat(row.monitor, at, horizon, said.trouble)
-            self._scheduler(row, decide)
+            self._scheduler(row, self._watched(row.monitor, said, at))
         for monitor, due in said.next_due.items():
             if (declared := self._row(monitor)) is not None:
                 self._declare(declared, due)
         for monitor, run_id in said.active:
             if (running := self._row(monitor)) is not None:
                 self._list(running, run_id, at)
+
+    def _watched(self, monitor: Monitor, said: Heartbeat, at: datetime) -> Decision | None:
+        if said.leaves:
+            return on_goodbye(monitor, at, self.moment.horizon)
+        return on_heartbeat(monitor, at, self.moment.horizon, said.trouble, self.envelope.boot)
 
     def _scheduler(self, row: Locked, decision: Decision | None) -> None:
         """Take it over; where a scheduler went down or came back, together with what waits for it."""

@@ -11,13 +11,13 @@ from app.domain.message import clean
 from app.domain.schedule import Every
 from app.domain.state import Rule
 from app.domain.sync import UNWATCHED_BY_TIME, Entry
-from app.errors import Invalid
+from app.errors import Invalid, TooLarge
 from app.events.batch import BEAT, WORKERS, Batch, Envelope, Heartbeat, RunSaid, SyncSaid
 from app.events.fields import LONGEST_FREE, LONGEST_MONITOR, YEAR, Fields, monitor_at
 from app.store.addresses import Address
 
 SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT = 1, 3600  # seconds
-MOST_ENTRIES = 5000
+MOST_ENTRIES, MOST_ENTRIES_AT_ONCE = 5000, 10_000  # of an event, of a batch: to read a crontab takes its time
 MOST_ACTIVE = 1000
 MOST_TRIES = 1_000_000
 MOST_TAGS, LONGEST_TAGS, LONGEST_DESCRIPTION = 100, 500, 10_000
@@ -37,7 +37,7 @@ def read_envelope(given: dict[str, Any]) -> Envelope:
     if given.get("v", 1) != 1:
         raise Invalid("v: must be 1; what comes after it is not known here yet")
     app, environment = fields.text("app", 1, 50), fields.text("environment", 0, 50)
-    for name in ("host", "node", "boot"):
+    for name in ("host", "node"):
         fields.words(name, LONGEST_FREE)
     heartbeat = fields.number("heartbeat", SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT)
     dropped = {clean(name, LONGEST_FREE): n for name, n in fields.pairs("dropped", 100).items() if isinstance(n, int) and n > 0}
@@ -45,6 +45,7 @@ def read_envelope(given: dict[str, Any]) -> Envelope:
         source=f"{app}@{environment}" if environment else app,
         sent_at=fields.must("sent_at"),
         sdk=fields.words("sdk", LONGEST_FREE),
+        boot=fields.words("boot", LONGEST_FREE),
         heartbeat=None if heartbeat is None else timedelta(seconds=ceil(heartbeat)),
         dropped=dropped,
     )
@@ -58,11 +59,10 @@ def add_event(batch: Batch, number: int, given: dict[str, Any], now: datetime, l
     if kind in WORDS:
         batch.said.append(_run(fields, given, WORDS[kind], batch.envelope.source))
     elif kind in FROM_SCHEDULERS:
-        batch.said.append(_scheduler(fields, kind, batch.envelope.source))
+        batch.said.append(_scheduler(batch, fields, kind))
     elif kind in FROM_WORKERS:
-        active = tuple(_active(batch.envelope.source, item) for item in fields.items("active", MOST_ACTIVE))
         begins, leaves = kind == "worker.up", kind == "worker.down"
-        batch.said.append(Heartbeat(fields.must("ts"), WORKERS, leaves, begins, active=active))
+        batch.said.append(Heartbeat(fields.must("ts"), WORKERS, leaves, begins, active=_active(batch, fields)))
     elif kind == "schedule.sync":
         _sync(batch, number, fields, now, least)
     else:
@@ -92,33 +92,53 @@ def _run(fields: Fields, given: dict[str, Any], word: Word, source: str) -> RunS
     )
 
 
-def _scheduler(fields: Fields, kind: str, source: str) -> Heartbeat:
+def _scheduler(batch: Batch, fields: Fields, kind: str) -> Heartbeat:
     trouble = fields.words("publish_error")
     if not trouble and fields.flag("stalled"):
         age = fields.number("last_tick_age", 0, YEAR)
         since = "" if age is None else f", and last did {int(age)} s ago"
         trouble = f"it no longer looks for what is due{since}"
-    dues = Fields(given := fields.pairs("next_due", MOST_ENTRIES))
-    next_due = {Address("celery", entry_token(source, name)): due for name in given if (due := dues.instant(name)) is not None}
     return Heartbeat(
         fields.must("ts"), BEAT, leaves=kind == "beat.down", begins=kind == "beat.up", standby=fields.flag("standby"),
-        trouble=trouble, next_due=next_due,
+        trouble=trouble, next_due=_next_due(batch, fields),
     )  # fmt: skip
 
 
-def _active(source: str, item: object) -> tuple[Address, str]:
-    if not isinstance(item, list) or len(item) < 2:
-        raise Invalid("active: each is [monitor, run, x, age]")
-    monitor, run = item[:2]
-    return monitor_at(source, monitor), Fields({"active": run}).text("active", 1, LONGEST_FREE)
+def _next_due(batch: Batch, fields: Fields) -> dict[Address, datetime]:
+    """Of each entry that makes sense: the heartbeat counts, whatever else it says."""
+    found = {}
+    for name, due in fields.pairs("next_due", MOST_ENTRIES).items():
+        try:
+            at = Fields({"next_due": due}).instant("next_due")
+            if at is not None:
+                found[monitor_at(batch.envelope.source, f"entry:{name}")] = at
+        except Invalid as error:
+            batch.warn(f"next_due of {clean(name, LONGEST_FREE)!r} is left out: {error}")
+    return found
+
+
+def _active(batch: Batch, fields: Fields) -> tuple[tuple[Address, str], ...]:
+    """The same of each run."""
+    found = []
+    for item in fields.items("active", MOST_ACTIVE):
+        try:
+            if not isinstance(item, list) or len(item) < 2:
+                raise Invalid("active: each is [monitor, run, x, age]")
+            run = Fields({"run": item[1]}).text("run", 1, LONGEST_FREE)
+            found.append((monitor_at(batch.envelope.source, item[0]), run))
+        except Invalid as error:
+            batch.warn(f"a run of `active` is left out: {error}")
+    return tuple(found)
 
 
 def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timedelta) -> None:
     """The good entries are taken over; a bad one is an error of its own, and is not retired."""
     at, entries, only_new = fields.must("ts"), fields.items("entries", MOST_ENTRIES), fields.flag("only_new")
+    if len(entries) + sum(len(sync.named) for sync in batch.syncs) > MOST_ENTRIES_AT_ONCE:
+        raise TooLarge(f"the body has more than {MOST_ENTRIES_AT_ONCE} entries of schedules: halve the batch")
     whole = fields.flag("reconcile") and not only_new
     if whole and not entries:
-        batch.warnings.append("schedule.sync: an empty schedule retires nothing: a broken deploy looks just like it")
+        batch.warn("schedule.sync: an empty schedule retires nothing: a broken deploy looks just like it")
     sync = SyncSaid(at, whole and bool(entries), only_new)
     for item in entries:
         given = item.get("name") if isinstance(item, dict) else None
@@ -128,17 +148,21 @@ def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timed
             if token in sync.named:
                 raise Invalid("it is there twice, and the first counts")
             sync.named.add(token)
-            sync.items[token] = _entry(item, name, f"celery:{batch.envelope.source}", now, least)
+            entry, due = _entry(item, name, f"celery:{batch.envelope.source}", now, least)
+            sync.items[token] = entry
+            sync.dues |= {} if due is None else {token: due}
         except Invalid as error:
             sync.retires = sync.retires and isinstance(given, str)  # one without a name may be any
-            batch.errors.append((number, f"entry {clean(str(given), LONGEST_FREE)!r}: {error}"))
+            batch.refuse(number, f"entry {clean(str(given), LONGEST_FREE)!r}: {error}")
     batch.syncs.append(sync)
 
 
-def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> Entry:
-    fields = Fields(item)
+def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> tuple[Entry, datetime | None]:
+    """The entry; of an interval also when its scheduler says that it is next, where it says so."""
+    fields, due = Fields(item), None
     schedule = read_schedule(fields.pairs("schedule", 20), now)
     if isinstance(schedule, Every):
+        due = Fields(item["schedule"]).instant("next_due")
         schedule = Every(max(schedule.period, least))
     words = [clean(tag, LONGEST_FREE) for tag in fields.items("tags", MOST_TAGS) if isinstance(tag, str)]
     spans = {"grace": fields.span("grace"), "max_runtime": fields.span("max_runtime"), "max_wait": fields.span("max_wait")}
@@ -150,4 +174,4 @@ def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: t
     )  # fmt: skip
     rule = declaration.rule_after(Rule(UNWATCHED_BY_TIME.schedule, UNWATCHED_BY_TIME.grace, dispatched=True), now, least)
     text = fields.words("description", LONGEST_DESCRIPTION)
-    return Entry(name, rule, source, " ".join(words)[:LONGEST_TAGS], text, frozenset(said))
+    return Entry(name, rule, source, " ".join(words)[:LONGEST_TAGS], text, frozenset(said)), due

@@ -8,10 +8,11 @@ from typing import Any
 
 from app import json_body
 from app.errors import Invalid, TooLarge
-from app.events.batch import Batch
+from app.events.batch import MOST_NAMED, Batch
 from app.events.lines import add_event, read_envelope
 
 MOST = 10_000_000  # bytes, packed or unpacked
+MOST_LINES = 50_000
 LONGEST_LINE = 2_000_000  # bytes
 STEP = 512  # bytes unpacked at a time: what stands before a broken place is kept but for so much
 PIECE = 65_536
@@ -26,6 +27,8 @@ def read(body: bytes, torn: bool, now: datetime, least: timedelta) -> Batch:
     if body.startswith(GZIP):
         body, why = _unpacked(body)
         problem = problem or why
+    if body.count(b"\n") > MOST_LINES:
+        raise TooLarge(f"the body has more than {MOST_LINES} lines: halve the batch")
     lines = _lines(body)
     number, first = next(lines, (1, b""))
     try:
@@ -38,9 +41,10 @@ def read(body: bytes, torn: bool, now: datetime, least: timedelta) -> Batch:
         try:
             add_event(batch, number, _object(line), now, least)
         except Invalid as error:
-            batch.errors.append((number, str(error)))
+            batch.refuse(number, str(error))
     if problem:
-        batch.errors = [(n, why) for n, why in batch.errors if n != last] + [(last, problem)]
+        batch.errors = [(n, why) for n, why in batch.errors if n != last][: MOST_NAMED - 1]
+        batch.refuse(last, problem)
     return batch
 
 

@@ -11,8 +11,9 @@
 Every step may be done again: the same events change nothing twice.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
@@ -47,12 +48,14 @@ class TooLate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """What recording needs of the door. `least`: the shortest period that a monitor may have."""
+    """What recording needs of the door. `least`: the shortest period that a monitor may have; `reading`: held by whoever reads
+    a body, one at a time, for that takes the processor from the pings."""
 
     sessions: Sessions
     margin: timedelta
     least: timedelta
     register: Register
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def record(self, reporter: Reporter, batch: Batch, heard_at: float) -> Answer:
         """Record a batch, whose last byte came at `heard_at` by the monotonic clock. Raises Unavailable, or what the database
@@ -75,7 +78,7 @@ class Recorder:
             places = await registration.run()
             await session.commit()
         answer = registration.answer
-        answer.ignored, answer.errors, answer.server_time = batch.ignored, batch.errors, moment.now
+        answer.ignored, answer.broken, answer.errors, answer.server_time = batch.ignored, batch.broken, batch.errors, moment.now
         for words in batch.warnings:
             answer.warn(words)
         return answer, clock, places
@@ -126,7 +129,7 @@ class _Slice:
             except Turned:
                 self.with_waiting = True
                 raise
-            await _write(session, ledger)
+            await self._write(session, ledger)
             if ledger.made and await blackouts.now(session) - moment.now >= self.recorder.margin:
                 raise TooLate
             await session.commit()
@@ -140,18 +143,19 @@ class _Slice:
             source = f"celery:{envelope.source}"
             waiting = {source: (await holding.waiting(session, [(project, source)]))[project, source]}
             ids |= set(waiting[source])
-        rows = await monitors.lock(session, [(project, id_) for id_ in ids]) if ids else {}
+        rows, _ = await monitors.lock_readable(session, [(project, id_) for id_ in ids]) if ids else ({}, [])
         runs = [event for event in self.said if isinstance(event, RunSaid) and event.monitor in self.places]
         keys = {run_key(project, self.places[event.monitor].id, event) for event in runs}
         known = await reported.read(session, keys)
         return Ledger(envelope, self.clock, moment, self.places, rows, known, waiting)
 
-
-async def _write(session: AsyncSession, ledger: Ledger) -> None:
-    await reported.write(session, ledger.heard, ledger.moment.now)
-    await checkins.add(session, ledger.check_ins)
-    await synced.redeclare(session, ledger.declared)
-    await decisions.write(session, ledger.moment.now, ledger.made)
+    async def _write(self, session: AsyncSession, ledger: Ledger) -> None:
+        await reported.write(session, ledger.heard, ledger.moment.now)
+        await checkins.add(session, ledger.check_ins)
+        await synced.redeclare(session, ledger.declared)
+        if ledger.woken:
+            await synced.retire(session, self.reporter.project, ledger.woken, None)
+        await decisions.write(session, ledger.moment.now, ledger.made)
 
 
 def _sum(one: Answer, other: Answer) -> Answer:

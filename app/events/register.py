@@ -3,7 +3,7 @@
 They are made in a transaction of their own, before the events are looked at; most batches name nothing new and make nothing.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -30,6 +30,7 @@ ABOUT = {
     "workers": ("Workers", "The workers of {}: down when none of them has said for 2.5 heartbeats that it lives."),
 }
 REGISTERS_NOTHING = "this key registers nothing: send schedules, heartbeats and new tasks with a read-write key"
+TWO = 'two programs call themselves {0}: give each its own name (Celery("name")) or MISSEDBEAT_ENVIRONMENT'
 NEVER_BEATS = "heartbeat: the envelope does not say how often this process says that it lives, so it is not watched"
 
 
@@ -51,13 +52,13 @@ class Registration:
         project, asked = self.reporter.project, _named(self.batch)
         places = await reported.places(self.session, project, asked)
         wanted = [wish for sync in self._newest() if (wish := await self._schedule(sync, places)) is not None]
-        more = self._groups(places) | self._tasks(places)
-        if not self._may_register(bool(more)):
+        groups, tasks = self._groups(places), self._tasks(places)
+        if not self._may_register(bool(groups or tasks)):
             return places
-        if more:
+        if groups or tasks:
             wanted = wanted or [Sync(Service.CELERY, self._source)]
-            wanted[0].items |= more
-            wanted[0].named |= set(more)
+            wanted[0].items = {**groups, **wanted[0].items, **tasks}  # those who watch first: the plan may be full
+            wanted[0].named |= {*groups, *tasks}
         for sync in wanted:
             await self._take_over(sync)
         return await reported.places(self.session, project, asked) if wanted else places
@@ -76,13 +77,18 @@ class Registration:
         return False
 
     def _newest(self) -> list[SyncSaid]:
-        """Of the syncs of a batch only the last of each kind: they say the same again, or better."""
-        if self.reporter.scope != "rw":
-            return []
-        in_time = sorted(self.batch.syncs, key=lambda sync: sync.at)
-        last = {(sync.retires, sync.only_new): sync for sync in in_time}
-        self.answer.repeated += len(in_time) - len(last)
-        return [sync for sync in in_time if sync in last.values()]
+        """Of the syncs of a batch the last that is whole, and what comes after it in parts, put together."""
+        found: list[SyncSaid] = []
+        for said in sorted(self.batch.syncs, key=lambda sync: sync.at) if self.reporter.scope == "rw" else ():
+            alike = next((n for n, one in enumerate(found) if (one.retires, one.only_new) == (said.retires, said.only_new)), None)
+            if said.retires:
+                self.answer.repeated += sum(one.events for one in found if not one.only_new)
+                found = [*(one for one in found if one.only_new), said]
+            elif alike is None:
+                found.append(said)
+            else:
+                found.append(found.pop(alike).followed_by(said))
+        return found
 
     async def _schedule(self, said: SyncSaid, places: Places) -> Sync | None:
         """What a sync asks for; None for one that is older than what was taken over before, or has nothing new to add."""
@@ -90,12 +96,29 @@ class Registration:
         items = {
             token: entry for token, entry in said.items.items() if not said.only_new or Address("celery", token) not in places
         }
-        project, at = self.reporter.project, self.clock.past(said.at)
-        if not said.only_new and not await synced.newest(self.session, project, self._source, at):
-            self.answer.repeated += 1
+        project, boot = self.reporter.project, self.batch.envelope.boot
+        boots = await synced.boots(self.session, project, self._source)
+        heard = [*(one for one in boots if one != boot), boot] if said.retires and boot else boots
+        if not said.only_new and not await synced.newest(self.session, project, self._source, self.clock.past(said.at), heard):
+            self.answer.repeated += said.events
             return None
-        self.answer.accepted += 1
-        return Sync(Service.CELERY, self._source, said.retires, dict(items), set(said.named)) if items or said.retires else None
+        self.answer.accepted += said.events
+        retires = said.retires and not await self._has_a_twin(said, boots)
+        dues = {token: self.clock.of(due) for token, due in said.dues.items()}
+        wanted = Sync(Service.CELERY, self._source, retires, dict(items), set(said.named), dues=dues)
+        return wanted if items or said.retires else None
+
+    async def _has_a_twin(self, said: SyncSaid, boots: Sequence[str]) -> bool:
+        """Whether another program speaks for this source too: it began later, and this one is not gone. Each would retire what
+        is the other's; that is worth a word where there is any."""
+        if self.batch.envelope.boot not in boots[:-1]:
+            return False
+        project = self.reporter.project
+        named = await reported.places(self.session, project, {Address("celery", token) for token in said.named})
+        mine = await synced.of_source(self.session, project, self._source, retired=False)
+        if set(mine) - {known.id for known in named.values()}:
+            self.answer.warn(TWO.format(self.batch.envelope.source))
+        return True
 
     async def _take_over(self, wanted: Sync) -> None:
         made = await self.register(self.session, self.reporter.project, wanted, self.moment)

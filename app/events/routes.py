@@ -9,14 +9,17 @@ from starlette.requests import ClientDisconnect
 
 from app.clock import monotonic, utc_now
 from app.domain import tokens
-from app.errors import Invalid, NotAllowed, TooLarge, TooSlow
+from app.errors import Invalid, NotAllowed, TooLarge, TooSlow, Unavailable
 from app.events.answer import Answer
+from app.events.batch import Batch
 from app.events.described import DESCRIBED, Forbidden, Refused, Taken
 from app.events.read import MOST, read
 from app.events.record import Recorder
 from app.store import accounts
 from app.store.accounts import Reporter
 from app.web import READ_LIMIT
+
+TURN = 2.0  # seconds that a body waits to be read
 
 
 def events_routes(recorder: Recorder) -> APIRouter:
@@ -26,7 +29,7 @@ def events_routes(recorder: Recorder) -> APIRouter:
     refused: dict[int | str, dict[str, Any]] = {
         400: {"model": Refused, "description": "Some lines could not be read; the others are recorded"},
         403: {"model": Forbidden, "description": "This key may only read"},
-        413: {"model": Forbidden, "description": "Over 10 MB, packed or unpacked; nothing is kept"},
+        413: {"model": Forbidden, "description": "Over 10 MB, packed or unpacked, or too many lines; nothing is kept"},
     }
 
     @routes.post("/events", response_model=Taken, responses=refused, openapi_extra=DESCRIBED)
@@ -38,7 +41,7 @@ def events_routes(recorder: Recorder) -> APIRouter:
         body, torn = await _body(request)
         heard_at = monotonic()
         try:
-            batch = await asyncio.to_thread(read, body, torn, utc_now(), recorder.least)
+            batch = await _batch(recorder, body, torn)
         except Invalid as error:
             return JSONResponse({**Answer().to_json(), "error": str(error)}, 400)
         answer = await recorder.record(reporter, batch, heard_at)
@@ -55,6 +58,19 @@ async def _reporter(recorder: Recorder, request: Request) -> Reporter:
         raise NotAllowed("missing api key")
     async with recorder.sessions() as session:
         return await accounts.reporter(session, key)
+
+
+async def _batch(recorder: Recorder, body: bytes, torn: bool) -> Batch:
+    """The body, read once it is its turn. Raises Unavailable where others take too long, and what `read` raises."""
+    try:
+        async with asyncio.timeout(TURN):
+            await recorder.reading.acquire()
+    except TimeoutError:
+        raise Unavailable("other batches are being read: try again shortly") from None
+    try:
+        return await asyncio.to_thread(read, body, torn, utc_now(), recorder.least)
+    finally:
+        recorder.reading.release()
 
 
 async def _body(request: Request) -> tuple[bytes, bool]:

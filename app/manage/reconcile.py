@@ -42,14 +42,16 @@ class Reconciling:
         """Do it all. `there`: the monitors that stand under these tokens already. Raises OverLimit where those to be made do not
         all fit in, and nothing is done then; `partly`: those that fit are made."""
         mine = await synced.of_source(self._session, self._project, self._wanted.source) if self._wanted.whole else []
-        rows = await monitors.lock(self._session, [(self._project, id_) for id_ in {*there.values(), *mine}])
+        rows, bad = await monitors.lock_readable(self._session, [(self._project, id_) for id_ in {*there.values(), *mine}])
         self._refuse_twins(there)
+        self._leave_out(there, {row["id"] for row, _ in bad})
         known = {token: rows[there[token]] for token in self._wanted.items if token in there and there[token] in rows}
         missing = [token for token in self._wanted.items if token not in known]
         held = await holding.down_since(self._session, self._project, self._wanted.source)
         stands = await synced.stand(self._session, self._project, list(known.values()))
         for token, row in known.items():
             self._renew(row, stands[row.id], self._wanted.items[token].after(stands[row.id], self._moment.now), held)
+            self._put_off(row, self._wanted.dues.get(token))
         await synced.change(self._session, self._project, self._changed)
         retired = await self._retire([rows[id_] for id_ in set(mine) - set(there.values()) if id_ in rows])
         await decisions.write(self._session, self._moment.now, self._made)
@@ -63,6 +65,12 @@ class Reconciling:
             if seen.setdefault(there[token], token) != token:
                 del self._wanted.items[token]
                 self._wanted.errors.append({"key": token, "error": f"key: is the same monitor as {seen[there[token]]}"})
+
+    def _leave_out(self, there: Mapping[str, UUID], bad: set[UUID]) -> None:
+        """A monitor whose row makes no sense stays as it is, and stops none of the others."""
+        for token in [token for token in self._wanted.items if there.get(token) in bad]:
+            del self._wanted.items[token]
+            self._wanted.errors.append({"key": token, "error": "key: its monitor cannot be read, and is left as it is"})
 
     def _renew(self, row: Locked, before: Stands, after: Stands, held: datetime | None) -> None:
         """As declared from now on, armed if it is new; resumed, where it was a sync that paused it. What is so already is not
@@ -79,6 +87,12 @@ class Reconciling:
                 self._take(row, expected)
         if after != before:
             self._changed.append(Changed(row.id, after))
+
+    def _put_off(self, row: Locked, due: datetime | None) -> None:
+        """A scheduler that began its intervals anew sends later than was expected of it."""
+        decision = None if due is None else on_declared(row.monitor, due, self._moment.now, self._moment.horizon)
+        if decision is not None:
+            self._take(row, decision)
 
     def _edited(self, row: Locked, before: Rule, after: Rule) -> Decision:
         """A newer due of a declared schedule is no edit: the slot before it is judged as ever."""

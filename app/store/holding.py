@@ -26,9 +26,11 @@ WAITING = text(f"""
     JOIN {unnest(_SOURCE)} ON (m.project_id, m.source) = (v.project_id, v.source) AND m.source <> ''
     WHERE m.held_since IS NOT NULL OR NOT {_TOLD_ALONE}""")  # noqa: S608
 STRAYS = text(f"""
-    SELECT m.project_id, m.id FROM monitors m WHERE m.held_since IS NOT NULL AND ({_TOLD_ALONE} OR NOT EXISTS (
-        SELECT FROM monitors b WHERE b.project_id = m.project_id AND b.beat_of = m.source
-            AND (b.status = 'down' OR (b.status = 'up' AND b.memory ? 'left_at'))))
+    SELECT m.project_id, m.id FROM monitors m
+    WHERE m.held_since IS NOT NULL AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
+        AND ({_TOLD_ALONE} OR NOT EXISTS (
+            SELECT FROM monitors b WHERE b.project_id = m.project_id AND b.beat_of = m.source
+                AND (b.status = 'down' OR (b.status = 'up' AND b.memory ? 'left_at'))))
     LIMIT :limit""")  # noqa: S608
 DOWN_SINCE = text("""
     SELECT coalesce(last_success_at, down_since) FROM monitors
@@ -65,6 +67,7 @@ async def down_since(session: AsyncSession, project: UUID, source: str) -> datet
     return (await session.execute(DOWN_SINCE, {"project": project, "source": source})).scalar()
 
 
-async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID]]:
+async def strays(session: AsyncSession, horizon: datetime, limit: int) -> list[tuple[UUID, UUID]]:
     """Monitors, (project, id) each, that wait for a scheduler which is not down any more, or not there any more."""
-    return [(project, monitor) for project, monitor in await session.execute(STRAYS, {"limit": limit})]
+    given = {"horizon": horizon, "limit": limit}
+    return [(project, monitor) for project, monitor in await session.execute(STRAYS, given)]

@@ -13,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.slug import free
 from app.domain.state import Decision, Monitor, Rule
 from app.domain.tokens import unique_key
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 from app.store import addresses
 from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
 from app.store.unnest import arrays, picked, unnest
 
 SET_ASIDE_FOR = timedelta(hours=1)
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
+"""What reading or judging a row that makes no sense may raise."""
 NAMER = 0x6D69_7373  # the space of the advisory locks, one for each project, of those who look for a free name
 _KEY = {"project_id": "uuid", "id": "uuid"}
 _SAVED = {**_KEY, **STATE}
@@ -44,8 +46,26 @@ SAVE = text(f"""
 
 async def lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Locked]:
     """Lock these monitors, (project, id) each, in order of id, as everybody does; those that are gone are not in the answer."""
+    return {row["id"]: locked(row) for row in await _lock(session, keys)}
+
+
+async def lock_readable(
+    session: AsyncSession, keys: Sequence[tuple[UUID, UUID]]
+) -> tuple[dict[UUID, Locked], list[tuple[dict[str, Any], Exception]]]:
+    """The same, but a row that makes no sense stops none of the others: these stand apart, raw, each with what is wrong."""
+    good: dict[UUID, Locked] = {}
+    bad: list[tuple[dict[str, Any], Exception]] = []
+    for row in await _lock(session, keys):
+        try:
+            good[row["id"]] = locked(row)
+        except UNREADABLE as error:
+            bad.append((row, error))
+    return good, bad
+
+
+async def _lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]]) -> list[dict[str, Any]]:
     rows = await session.execute(LOCK, {"project_id": [k[0] for k in keys], "id": [k[1] for k in keys]})
-    return {row["id"]: locked(row) for row in rows.mappings()}
+    return [dict(row) for row in rows.mappings()]
 
 
 async def lock_one(session: AsyncSession, project: UUID, monitor: UUID) -> Locked:

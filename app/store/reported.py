@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.facts import Facts
 from app.domain.schedule import Schedule
 from app.store.addresses import Address, alias_key
-from app.store.rows import RULE, rule_of
+from app.store.monitors import UNREADABLE
+from app.store.rows import RULE, Columns, rule_of
 from app.store.tables import ReportedRunRow
 from app.store.unnest import arrays, picked, unnest
 
@@ -38,10 +39,11 @@ PLACES = text(f"""
 
 
 class Known(NamedTuple):
-    """A monitor that is named: its schedule, and what its group said last of how often it says that it lives, in seconds."""
+    """A monitor that is named: its schedule, None where its row makes no sense, and what its group said last of how often it
+    says that it lives, in seconds."""
 
     id: UUID
-    schedule: Schedule
+    schedule: Schedule | None
     heartbeat: int | None
 
 
@@ -55,9 +57,16 @@ async def places(session: AsyncSession, project: UUID, asked: Collection[Address
     at = {(a.kind, alias_key(project, a.kind, a.key)): a for a in asked}
     given = {"project": project, "kinds": [kind for kind, _ in at], "keys": [key for _, key in at]}
     return {
-        at[row["asked"], row["key"]]: Known(row["id"], rule_of(row).schedule, row["heartbeat"] and int(row["heartbeat"]))
+        at[row["asked"], row["key"]]: Known(row["id"], _schedule(row), row["heartbeat"] and int(row["heartbeat"]))
         for row in (await session.execute(PLACES, given)).mappings()
     }
+
+
+def _schedule(row: Columns) -> Schedule | None:
+    try:
+        return rule_of(row).schedule
+    except UNREADABLE:
+        return None
 
 
 async def read(session: AsyncSession, keys: Collection[RunKey]) -> dict[RunKey, Facts]:

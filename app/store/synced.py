@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain import tokens
 from app.domain.alias import Service
 from app.domain.schedule import Declared
-from app.domain.state import Monitor, Rule
+from app.domain.state import Monitor, Rule, Status
 from app.domain.sync import Stands
 from app.store import monitors
 from app.store.addresses import alias_key
 from app.store.rows import Locked, rule_columns
-from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SubscriptionRow
+from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SubscriptionRow, SyncRow
 from app.store.unnest import arrays, picked, unnest
 
 
@@ -57,9 +57,11 @@ _DUE = {"project_id": "uuid", "id": "uuid", "expression": "text", "period": "int
 REDECLARE = text(f"""
     UPDATE monitors m SET (expression, period) = ROW(v.expression, v.period) FROM {unnest(_DUE)}
     WHERE (m.project_id, m.id) = (v.project_id, v.id)""")  # noqa: S608
+MOST_BOOTS = 10
 NEWEST = text("""
-    INSERT INTO syncs (project_id, source, at) VALUES (:project, :source, :at)
-    ON CONFLICT (project_id, source) DO UPDATE SET at = excluded.at WHERE syncs.at < excluded.at RETURNING at""")
+    INSERT INTO syncs (project_id, source, at, boots) VALUES (:project, :source, :at, :boots)
+    ON CONFLICT (project_id, source) DO UPDATE SET at = excluded.at, boots = excluded.boots
+    WHERE syncs.at < excluded.at RETURNING at""")
 
 
 async def change(session: AsyncSession, project: UUID, changed: Sequence[Changed]) -> None:
@@ -89,9 +91,15 @@ async def redeclare(session: AsyncSession, declared: Mapping[tuple[UUID, UUID], 
         await session.execute(REDECLARE, arrays(_DUE, rows))
 
 
-async def newest(session: AsyncSession, project: UUID, source: str, at: datetime) -> bool:
-    """Whether no later sync of this source, or this one itself, came before; it is noted then."""
-    given = {"project": project, "source": source, "at": at}
+async def boots(session: AsyncSession, project: UUID, source: str) -> list[str]:
+    """The starts of programs that said all of this schedule, the newest last, locked."""
+    query = select(SyncRow.boots).where(SyncRow.project_id == project, SyncRow.source == source).with_for_update()
+    return (await session.execute(query)).scalar() or []
+
+
+async def newest(session: AsyncSession, project: UUID, source: str, at: datetime, boots: Sequence[str]) -> bool:
+    """Whether no later sync of this source, or this one itself, came before; it is noted then, with these boots."""
+    given = {"project": project, "source": source, "at": at, "boots": list(boots)[-MOST_BOOTS:]}
     return (await session.execute(NEWEST, given)).first() is not None
 
 
@@ -103,16 +111,17 @@ async def opened_by(session: AsyncSession, service: Service, key: str) -> ApiKey
     return (await session.execute(query)).scalar_one_or_none()
 
 
-async def of_source(session: AsyncSession, project: UUID, source: str) -> list[UUID]:
-    """The monitors of this source."""
+async def of_source(session: AsyncSession, project: UUID, source: str, retired: bool = True) -> list[UUID]:
+    """The monitors of this source, with or without those that are retired."""
     query = select(MonitorRow.id).where(MonitorRow.project_id == project, MonitorRow.source == source, MonitorRow.source != "")
+    query = query if retired else query.where(MonitorRow.retired_at.is_(None), MonitorRow.status != Status.PAUSED)
     return list((await session.execute(query)).scalars())
 
 
-async def retire(session: AsyncSession, project: UUID, gone: Sequence[UUID], now: datetime) -> None:
-    """Note of these locked monitors that a sync paused them."""
-    rows = update(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id.in_(gone))
-    await session.execute(rows.values(retired_at=now))
+async def retire(session: AsyncSession, project: UUID, those: Collection[UUID], at: datetime | None) -> None:
+    """Note of these locked monitors when a sync paused them; None for those that came back."""
+    rows = update(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id.in_(those))
+    await session.execute(rows.values(retired_at=at))
 
 
 async def slugs(session: AsyncSession, project: UUID) -> set[str]:

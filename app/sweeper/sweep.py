@@ -7,9 +7,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, InternalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import metrics
 from app.domain.horizon import Horizon
 from app.domain.monitor import on_silence
 from app.domain.state import Decision
@@ -17,6 +15,7 @@ from app.store import blackouts, decisions, monitors, partitions
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.rows import Locked, locked
+from app.sweeper.aside import set_aside
 from app.sweeper.hold import hold_back_once
 
 log = structlog.get_logger()
@@ -82,7 +81,7 @@ async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
                 judged.append(_judge(raw, moment.horizon))
             except Exception as error:  # noqa: BLE001 (poison: one row must not stop the others)
                 poison += 1
-                await _set_aside(session, raw, moment, error)
+                await set_aside(session, raw, moment, error)
         await decisions.write(session, moment.now, judged)
         await session.commit()
     return Swept(len(rows), sum(bool(decision.transitions) for _, decision in judged), poison)
@@ -99,18 +98,11 @@ async def _judge_apart(sessions: Sessions, moment: Moment, limit: int) -> Swept:
             swept = await _judge_batch(sessions, moment, 1)
         except UNWRITABLE as error:
             async with sessions() as session:
-                await _set_aside(session, due[0], moment, error)
+                await set_aside(session, due[0], moment, error)
                 await session.commit()
             swept = Swept(1, 0, 1)
         total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
     return total
-
-
-async def _set_aside(session: AsyncSession, raw: Mapping[str, Any], moment: Moment, error: Exception) -> None:
-    metrics.SET_ASIDE.inc()
-    why = f"{type(error).__name__}: {error}".splitlines()[0]
-    log.error("monitor set aside for an hour", project=str(raw["project_id"]), unique_key=raw["unique_key"], error=why)
-    await monitors.set_aside(session, raw["project_id"], raw["id"], moment.now + monitors.SET_ASIDE_FOR, why)
 
 
 def _judge(raw: Mapping[str, Any], horizon: Horizon) -> tuple[Locked, Decision]:

@@ -34,6 +34,7 @@ CREATE TABLE syncs (
     project_id UUID NOT NULL REFERENCES projects ON DELETE CASCADE,
     source TEXT NOT NULL,
     at timestamptz NOT NULL,
+    boots TEXT[] NOT NULL,
     PRIMARY KEY (project_id, source)
 );
 """

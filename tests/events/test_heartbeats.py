@@ -207,3 +207,40 @@ async def test_groups_follow_how_often_they_are_heard(world: World) -> None:
     answer = await Program(world, "none", heartbeat=None).said(await shop.event("worker.up"))
     assert "heartbeat" in answer["warnings"][0]
     assert answer["unknown_monitors"] == 1
+
+
+async def test_of_two_schedulers_one_fine_is_fine(world: World) -> None:
+    """A stalled one beside one that works is no trouble; alone it is."""
+    shop = await scheduled(world)
+    fine, stalled = Program(world, boot="fine"), Program(world, boot="stalled")
+    for _ in range(6):
+        await fine.said(await fine.event("beat.beat"))
+        await world.advance(5)
+        await stalled.said(await stalled.event("beat.beat", stalled=True, last_tick_age=100))
+        await world.advance(10)
+        await world.sweep()
+    assert "Beat of shop monitor.down" not in await told(world)
+    for _ in range(4):
+        await stalled.said(await stalled.event("beat.beat", stalled=True, last_tick_age=100))
+        await world.advance(15)
+        await world.sweep()
+    assert (await status(shop.world))["Beat of shop"] == "down"
+
+
+@pytest.mark.parametrize("nonsense", ["kind = 'future'", "memory = '{\"runs\": [[1]]}'"])
+async def test_a_job_that_makes_no_sense_stops_no_batch(world: World, nonsense: str) -> None:
+    """Beat comes back, the schedule is taken over, the other runs count; what is said of that job is named."""
+    shop = await scheduled(world)
+    await world.advance(60)
+    await world.sweep()
+    await world.run(f"UPDATE monitors SET {nonsense} WHERE name = 'job-0'")
+    answer = await shop.said(
+        await shop.event("beat.beat"), await shop.sync(*(entry(name, MINUTELY) for name in [*FIVE, "new"])),
+        *[await shop.run("succeeded", f"entry:{name}", "again") for name in FIVE],
+    )  # fmt: skip
+    assert (answer["accepted"], answer["unknown_monitors"]) == (6, 1)
+    assert any("shop/entry/job-0: key: its monitor cannot be read" in words for words in answer["warnings"])
+    assert any("there is no check for entry:job-0; or" in words for words in answer["warnings"])
+    found = await status(world)
+    assert (found["Beat of shop"], found["job-1"], found["new"]) == ("up", "up", "new")
+    assert await world.rows("SELECT name FROM monitors WHERE held_since IS NOT NULL") == [{"name": "job-0"}]

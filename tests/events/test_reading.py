@@ -1,5 +1,6 @@
 """Bodies as they may arrive: whole, torn, broken, too large, and full of nonsense."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -92,9 +93,8 @@ async def test_broken_lines_are_named_and_the_good_ones_kept(world: World) -> No
         ({**STARTED, "error": {}}, "error: "),
         ({**STARTED, "type": None}, "type: is missing"),
         ({**STARTED, "type": 1}, "type: is missing"),
-        ({"type": "worker.beat", "ts": 1, "active": [["entry:a"]]}, "active: "),
         ({"type": "worker.beat", "ts": 1, "active": "entry:a"}, "active: "),
-        ({"type": "beat.beat", "ts": 1, "next_due": {"a": "soon"}}, "a: must be a number"),
+        ({"type": "beat.beat", "ts": 1, "next_due": ["a"]}, "next_due: must be an object"),
         ({"type": "beat.beat", "ts": 1, "stalled": "yes"}, "stalled: "),
         ({"type": "schedule.sync", "ts": 1, "entries": {}}, "entries: "),
         ({"type": "schedule.sync", "ts": 1, "entries": [{}] * 5001}, "entries: "),
@@ -116,6 +116,7 @@ def test_what_makes_no_sense_is_said_in_words(line: Any, words: str) -> None:
         (b"", "app: "),
         (b"hello", "is no JSON"),
         ({**HEAD, "app": ""}, "app: "),
+        ({**HEAD, "app": "\0"}, "app: "),
         ({**HEAD, "app": "x" * 51}, "app: "),
         ({**HEAD, "environment": 5}, "environment: "),
         ({**HEAD, "sent_at": None}, "sent_at: is missing"),
@@ -162,7 +163,50 @@ async def test_too_large_is_413_packed_or_unpacked(world: World) -> None:
     bomb = gzip.compress(b"\n" * 500_000_000, 1)
     with pytest.raises(TooLarge):
         read(bomb, False, utc_now(), LEAST)
-    assert (await shop.post(gzip.compress(head + b"\n" * 9_000_000))).status_code == 200
+    assert (await shop.post(gzip.compress(head + b" " * 9_000_000))).status_code == 200
+
+
+async def test_more_lines_than_anybody_sends_are_413_and_read_by_nobody(world: World) -> None:
+    """A few kilobytes of gzip hold millions of them; of what is read a hundred errors are named, all are counted."""
+    shop = Program(world)
+    head = body({**shop.envelope, "sent_at": await shop.now()})
+    answer = await shop.post(gzip.compress(head + b"{}\n" * 50_000))
+    assert (answer.status_code, "halve the batch" in answer.json()["error"]) == (413, True)
+    answer = await shop.post(gzip.compress(head + b"{}\n" * 49_999))
+    assert (answer.status_code, len(answer.json()["errors"]), answer.json()["broken"]) == (400, 100, 49_999)
+    assert len(read(head + b"{}\n" * 5000, True, utc_now(), LEAST).errors) == 100
+    syncs = [{"type": "schedule.sync", "ts": 1, "entries": [entry(f"{n}", {}) for n in range(4000)]}] * 3
+    with pytest.raises(TooLarge, match="halve the batch"):
+        read(head + body(*syncs), False, utc_now(), LEAST)
+
+
+async def test_one_body_is_read_at_a_time(world: World) -> None:
+    """For it takes the processor from the pings; whoever waits too long is to come again."""
+    shop = Program(world)
+    async with world.web.recorder.reading:
+        answer = await shop.send()
+    assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+    found = await asyncio.gather(*(shop.send() for _ in range(5)))
+    assert [answer.status_code for answer in found] == [200] * 5
+
+
+async def test_a_heartbeat_counts_whatever_is_wrong_with_what_it_lists(world: World) -> None:
+    """Only the bad items are left out, with a warning: their runs and slots are not worth the life of all the others."""
+    shop, now = Program(world), await Program(world).now()
+    declared = entry("a", {"kind": "declared", "next_due": now + 60_000})
+    await shop.said(await shop.sync(declared), await shop.run("started", "entry:a"))
+    due = {"a": now + 90_000, "\ud800": 1, "x" * 201: 1, "": 1, "b": "soon"}
+    active = [["entry:a", "r" * 101, "x1", 1], ["entry:\ud800", "r", "x1", 1], ["entry:" + "x" * 201, "r"], ["entry:a"], 5]
+    answer = await shop.said(
+        await shop.event("beat.beat", next_due=due),
+        await shop.event("worker.beat", active=[*active, ["entry:a", "r1", "x1", 1]]),
+    )
+    assert answer["accepted"] == 2
+    assert len([words for words in answer["warnings"] if words.startswith("next_due of ")]) == 4
+    assert len([words for words in answer["warnings"] if words.startswith("a run of `active` ")]) == 4  # two for one reason
+    found = await monitors(world)
+    assert {name: row["status"] for name, row in found.items()} == {"Beat of shop": "up", "Workers of shop": "up", "a": "new"}
+    assert abs(found["a"]["due"].timestamp() - now / 1000 - 90) <= 1
 
 
 async def test_what_the_database_cannot_hold_is_cleaned(world: World) -> None:
@@ -176,7 +220,8 @@ async def test_what_the_database_cannot_hold_is_cleaned(world: World) -> None:
 
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just("\ud800"), st.just("\0"),
-    st.lists(st.integers(), max_size=2), st.just({"kind": "crontab"}), st.just({"a": 5}),
+    st.lists(st.integers(), max_size=2), st.just({"kind": "crontab"}), st.just({"a": 5}), st.just({"\ud800": 1}),
+    st.just([["entry:\ud800", "r", "x", 1]]), st.just({"kind": "every", "seconds": 60, "next_due": "soon"}),
     st.sampled_from([10**30, -1, 1e308, "entry:a", "task:b", "check:c", 1_760_000_000_000, [["entry:a", "r", "x", 1]]]),
     st.just([{"name": "a", "schedule": {"kind": "every", "seconds": 10**20}}]),
     st.just([{"name": "a", "schedule": {"kind": "declared", "next_due": -1}}, {"name": "b", "schedule": None}, 5]),

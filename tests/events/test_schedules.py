@@ -195,7 +195,7 @@ async def test_an_empty_schedule_retires_nothing(world: World) -> None:
 
 
 async def test_of_a_full_plan_as_many_as_fit_are_made(world: World) -> None:
-    """The others are named, and nothing else of the batch is lost."""
+    """Those who watch first; the others are named, and nothing else of the batch is lost."""
     await world.run("UPDATE projects SET monitor_limit = 3")
     shop = Program(world)
     names = [f"job-{n}" for n in range(5)]
@@ -204,11 +204,122 @@ async def test_of_a_full_plan_as_many_as_fit_are_made(world: World) -> None:
         await shop.event("worker.up"),
         await shop.run("succeeded", monitor="entry:job-0"),
     )
-    assert (answer["accepted"], answer["unknown_monitors"]) == (2, 1)
+    assert (answer["accepted"], answer["unknown_monitors"]) == (3, 0)
     assert [words for words in answer["warnings"] if "plan is full" in words and "job-4" in words]
     assert {name: row["status"] for name, row in (await monitors(world)).items()} == {
-        "job-0": "up", "job-1": "new", "job-2": "new",
+        "Workers of shop": "up", "job-0": "up", "job-1": "new",
     }  # fmt: skip
+
+
+async def test_parts_of_a_schedule_in_one_batch_are_put_together(world: World) -> None:
+    """In whatever order they stand, the later word of an entry counts; a whole one replaces what came before it."""
+    shop = Program(world)
+    first = await shop.sync(entry("one", MINUTELY), entry("two", MINUTELY), reconcile=False, ago=9)
+    later = await shop.sync(entry("two", NIGHTLY), entry("three", MINUTELY), reconcile=False, ago=8)
+    answer = await shop.said(later, first)
+    assert (answer["accepted"], answer["repeated"]) == (2, 0)
+    assert {name: row["kind"] for name, row in (await monitors(world)).items()} == {
+        "one": "every", "two": "crontab", "three": "every",
+    }  # fmt: skip
+    same = {"ts": await shop.now()}
+    answer = await shop.said(
+        await shop.sync(entry("four"), reconcile=False, ago=3),
+        await shop.sync(entry("one"), ago=2), await shop.sync(entry("one"), ago=1),
+        {**await shop.sync(entry("five"), reconcile=False), **same}, {**await shop.sync(entry("six"), reconcile=False), **same},
+    )  # fmt: skip
+    assert (answer["accepted"], answer["repeated"]) == (3, 2)
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {
+        "one": "new", "two": "paused", "three": "paused", "five": "new", "six": "new",
+    }  # fmt: skip
+
+
+async def test_two_programs_of_one_name_retire_nothing_of_each_other(world: World) -> None:
+    """Both are watched, and told to take names of their own; a restart is one program, and retires what it no longer has."""
+    one, two = Program(world, boot="one"), Program(world, boot="two")
+    await one.said(await one.sync(entry("a"), entry("old")))
+    assert (await one.said(await one.sync(entry("a"))))["warnings"] == []
+    await two.said(await two.sync(entry("b")))
+    warned = []
+    for n in range(4):
+        for program, name in ((one, "a"), (two, "b")):
+            await world.advance(900)
+            warned += (await program.said(await program.sync(entry(name))))["warnings"]
+            found = {name: row["status"] for name, row in (await monitors(world)).items()}
+            assert found == {"a": "new", "b": "new", "old": "paused"}, n
+    assert warned == ['two programs call themselves shop: give each its own name (Celery("name")) or MISSEDBEAT_ENVIRONMENT'] * 8
+    new = Program(world, boot="three")
+    assert (await new.said(await new.sync(entry("b"))))["warnings"] == []
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "paused", "b": "new", "old": "paused"}
+    again = await new.said(await new.sync(entry("c")))
+    assert again["warnings"] == []
+    assert (await monitors(world))["b"]["status"] == "paused"
+    for n in range(20):
+        many = Program(world, boot=f"boot-{n}")
+        await many.said(await many.sync(entry("c")))
+    assert (await world.rows("SELECT boots FROM syncs"))[0]["boots"] == [f"boot-{n}" for n in range(10, 20)]
+
+
+async def test_two_schedulers_of_one_schedule_are_no_trouble(world: World) -> None:
+    """One of them stands by: they say the same, and what nobody names any more goes with the next that begins."""
+    one, two = Program(world, boot="one"), Program(world, boot="two")
+    said = [await program.said(await program.sync(entry("a"))) for program in (one, two, one, two, one)]
+    assert [answer["warnings"] for answer in said] == [[]] * 5
+
+
+async def test_what_is_dispatched_is_scheduled(world: World) -> None:
+    """A retired entry that its scheduler sends is watched again at once; a late word of before, or of a worker, wakes nothing."""
+    shop = Program(world, boot="one")
+    await shop.said(await shop.sync(entry("a", MINUTELY), entry("b", MINUTELY)), await shop.run("succeeded", "entry:b", "r0"))
+    late = await shop.run("dispatched", "entry:b", "late")
+    await world.advance(5)
+    await shop.said(await shop.sync(entry("a", MINUTELY)))
+    await world.advance(10)
+    await shop.said(late, await shop.run("started", "entry:b", "late"), await shop.run("succeeded", "entry:b", "late"))
+    assert (await monitors(world))["b"]["status"] == "paused"
+    await shop.said(await shop.run("dispatched", "entry:b", "r1"))
+    row = (await monitors(world))["b"]
+    assert (row["status"], row["retired_at"], row["due"] is not None) == ("new", None, True)
+    await shop.said(await shop.run("started", "entry:b", "r1"), await shop.run("failed", "entry:b", "r1"))
+    assert (await monitors(world))["b"]["status"] == "down"
+    await world.api("POST", f"checks/{row['id']}/pause")
+    await shop.said(await shop.run("dispatched", "entry:b", "r2"))
+    assert (await monitors(world))["b"]["status"] == "paused"
+
+
+async def test_a_dispatch_of_long_ago_expects_nothing_of_the_time_since(world: World) -> None:
+    """A backlog after a network that was away: the entry is expected from now on."""
+    shop = Program(world)
+    await shop.said(await shop.sync(entry("a", MINUTELY), entry("b", MINUTELY)), await shop.run("succeeded", "entry:b", "r0"))
+    await shop.said(await shop.sync(entry("a", MINUTELY)))
+    await world.advance(3600)
+    await shop.said(await shop.run("dispatched", "entry:b", "r1", ago=3000))
+    await world.sweep()
+    row = (await monitors(world))["b"]
+    assert (row["status"], row["due"] > await world.now()) == ("new", True)
+
+
+async def test_intervals_that_a_scheduler_begins_anew_are_put_off_once(world: World) -> None:
+    """Without its file it counts from its start: less than a period later, and not again for a start after that."""
+    shop, hour = Program(world), {"kind": "every", "seconds": 3600}
+    await shop.said(await shop.sync(entry("a", hour)), await shop.run("succeeded", "entry:a"))
+    due = ms((await monitors(world))["a"]["due"])
+    await world.advance(3000)
+    said = entry("a", {**hour, "next_due": await shop.now() + 3_600_000})
+    shop.skew = 500
+    skewed = entry("a", {**hour, "next_due": await shop.now() + 3_600_000})
+    await shop.said(await shop.sync(skewed))
+    shop.skew = 0
+    row = (await monitors(world))["a"]
+    assert abs(ms(row["due"]) - said["schedule"]["next_due"]) < 3000
+    before = await world.rows(ROWS)
+    await shop.said(await shop.sync(entry("a", hour)), await shop.event("run.else"))
+    await shop.said(await shop.sync(entry("a", {**hour, "next_due": due})))
+    assert await world.rows(ROWS) == before
+    await world.advance(3000)
+    await shop.said(await shop.sync(entry("a", {**hour, "next_due": await shop.now() + 3_600_000})))
+    assert abs(ms((await monitors(world))["a"]["due"]) - due - 3_600_000) < 3000
+    wrong = await shop.send(await shop.sync(entry("a", {**hour, "next_due": "soon"})))
+    assert "entry 'a': next_due: must be a number" in wrong.json()["error"]
 
 
 async def test_what_only_the_scheduler_knows_it_says_again_and_again(world: World) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from app.domain.vigil import GOODBYE
 from tests.world import World
 
@@ -94,3 +96,48 @@ async def test_a_job_that_somebody_else_hears_of_does_not_wait(world: World) -> 
     await world.advance(150)
     await world.sweep()
     assert (await statuses(world))["job 1"] == "down"
+
+
+NONSENSE = ["kind = 'future'", "memory = '{\"runs\": [[1]]}'", "memory = '{\"recent\": [5]}'", 'memory = \'{"ended": [["r"]]}\'']
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+async def test_a_job_that_makes_no_sense_stops_nobody(world: World, nonsense: str) -> None:
+    """Its scheduler turns down, the other jobs wait for it and are let go, every other monitor is judged."""
+    beat, broken, *_ = await beat_with_jobs(world)
+    other = await world.check(name="other", timeout=60, grace=30)
+    await world.ping(other)
+    await world.run(f"UPDATE monitors SET {nonsense} WHERE id = :id", id=broken)
+    await world.advance(400)
+    await world.sweep()
+    found = (
+        "SELECT name, status, held_since IS NOT NULL AS held, set_aside_until IS NOT NULL AS aside FROM monitors ORDER BY name"
+    )
+    assert [tuple(row.values()) for row in await world.rows(found)] == [
+        ("Beat of shop", "down", False, False), ("job 0", "up", False, True), ("job 1", "up", True, False),
+        ("job 2", "up", True, False), ("other", "down", False, False),
+    ]  # fmt: skip
+    await world.run("UPDATE monitors SET held_since = missedbeat_now(), set_aside_until = NULL WHERE id = :id", id=broken)
+    await world.api("POST", f"checks/{beat}/pause")
+    for _ in range(2):
+        await world.sweep()
+    assert [(row["held"], row["aside"]) for row in await world.rows(found)][1:4] == [(True, True), (False, False), (False, False)]
+    await world.advance(150)
+    await world.sweep()
+    assert [row["status"] for row in await world.rows(found)] == ["paused", "up", "down", "down", "down"]
+
+
+async def test_what_cannot_be_written_keeps_no_other_from_being_let_go(world: World) -> None:
+    """They go one by one where they do not go together."""
+    beat, broken, *_ = await beat_with_jobs(world)
+    await world.advance(400)
+    await world.sweep()
+    await world.api("POST", f"checks/{beat}/pause")
+    await world.run(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON monitors FOR EACH ROW WHEN (NEW.id = '{broken}') EXECUTE FUNCTION refuse()""")
+    try:
+        await world.sweep()
+        assert await world.rows("SELECT name FROM monitors WHERE held_since IS NOT NULL") == [{"name": "job 0"}]
+    finally:
+        await world.run("DROP TRIGGER refuse ON monitors; DROP FUNCTION refuse")

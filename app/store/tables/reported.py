@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy import ForeignKeyConstraint, Index, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables.columns import Base, Json
@@ -26,10 +27,11 @@ class ReportedRunRow(Base):
 
 
 class SyncRow(Base):
-    """When a source said last what its schedule is."""
+    """When a source said last what its schedule is, and the starts of programs that said it, the newest last."""
 
     __tablename__ = "syncs"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
+    boots: Mapped[list[str]] = mapped_column(ARRAY(Text))
     __table_args__ = (ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),)
