@@ -6,50 +6,55 @@ Hooks only append: no lock is taken here, each step is one that the interpreter 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
 
-from missedbeat.event import ENDS, LIVES, Event
+from missedbeat.event import ENDS, GOOD_ENDS, LIVES, SYNC, Event
 
 
 class Buffer:
-    """Ends of runs outlive everything else; of heartbeats only the newest waits."""
+    """Failures and losses outlive successes, these everything else. Of heartbeats and of the schedule only the newest waits."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._ends: deque[Event] = deque()
         self._others: deque[Event] = deque()
+        self._good_ends: deque[Event] = deque()
+        self._bad_ends: deque[Event] = deque()
+        self._by_worth = (self._others, self._good_ends, self._bad_ends)
         self._beats: dict[str, Sequence[Event]] = {}
         self.dropped: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._ends) + len(self._others)
+        return len(self._others) + len(self._good_ends) + len(self._bad_ends)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits, not even a heartbeat."""
-        return not (self._ends or self._others or self._beats)
+        return not (len(self) or self._beats)
 
     def append(self, event: Event) -> None:
-        """Take one more; where it is full, the oldest that is no end goes, or else the oldest."""
+        """Take one more; where it is full, the oldest of those that are worth least goes."""
         if len(self) >= self._most:
-            oldest = self._pop()
+            oldest = _first(self._by_worth)
             if oldest is not None:
                 self.drop(oldest.type)
-        (self._ends if event.type in ENDS or event.type in LIVES else self._others).append(event)
+        self._queue_of(event.type).append(event)
 
     def beat(self, kind: str, events: Sequence[Event]) -> None:
-        """Put the newest heartbeats of a kind in the place of those that were not sent yet."""
+        """Put the newest heartbeats of a kind, or the schedule, in the place of those that were not sent yet."""
         for old in self._beats.get(kind, ()):
             self.drop(old.type)
         self._beats[kind] = events
 
     def take(self) -> Event | None:
-        """The one that waits longest, heartbeats not counted."""
-        return self._pop(by_age=True)
+        """The schedule, if it waits, for others mean its entries; or else the one that waits longest, heartbeats not counted."""
+        for sync in self._beats.pop(SYNC, ()):
+            return sync
+        return _first(sorted(self._by_worth, key=_age))
 
     def newest_beats(self) -> list[Sequence[Event]]:
         """The heartbeats that wait; they stay until `sent`."""
-        return list(self._beats.values())
+        return [events for kind, events in list(self._beats.items()) if kind != SYNC]
 
     def sent(self, beats: Sequence[Sequence[Event]]) -> None:
         """These heartbeats have arrived; newer ones stay."""
@@ -68,13 +73,24 @@ class Buffer:
             if self.dropped[kind] <= 0:
                 self.dropped.pop(kind)
 
-    def _pop(self, by_age: bool = False) -> Event | None:
-        first = self._others
-        if by_age and self._ends and (not first or self._ends[0].ts < first[0].ts):
-            first = self._ends
-        for queue in (first, self._ends, self._others):
-            try:
-                return queue.popleft()
-            except IndexError:  # empty, or another thread was quicker
-                continue
-        return None
+    def _queue_of(self, kind: str) -> deque[Event]:
+        if kind in GOOD_ENDS:
+            return self._good_ends
+        return self._bad_ends if kind in ENDS or kind in LIVES else self._others
+
+
+def _first(queues: Iterable[deque[Event]]) -> Event | None:
+    for queue in queues:
+        try:
+            return queue.popleft()
+        except IndexError:  # empty, or another thread was quicker
+            continue
+    return None
+
+
+def _age(queue: deque[Event]) -> float:
+    """When its first was seen."""
+    try:
+        return queue[0].ts
+    except IndexError:
+        return inf

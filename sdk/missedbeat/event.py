@@ -5,6 +5,7 @@ A tuple and no dict: thousands of them may wait while the server is away.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Any, NamedTuple
 
@@ -14,9 +15,12 @@ ENDS = frozenset(
         "succeeded", "failed", "aborted", "lost", "rejected", "unknown_task", "expired", "revoked", "ignored", "dispatch_failed",
     )
 )  # fmt: skip
-BEATS = frozenset({"beat.beat", "worker.beat", "schedule.sync"})
-"""Of these only the newest counts: it says all that the older ones said."""
+GOOD_ENDS = frozenset({"run.succeeded", "run.ignored"})
 LIVES = frozenset({"beat.up", "beat.down", "worker.up", "worker.stopping", "worker.down"})
+SYNC = "schedule.sync"
+
+LONGEST_RUN = 100
+LONGEST_MONITOR = 200
 
 UNKNOWN = "?"
 """In place of the execution, where only the process that relays can know it."""
@@ -45,7 +49,26 @@ class Event(NamedTuple):
         if self.x and self.x != UNKNOWN:
             fields["x"] = self.x
         fields.update(zip(self.more[::2], self.more[1::2]))
+        if "active" in fields:
+            fields["active"] = [[short_monitor(monitor), short_run(run), *rest] for monitor, run, *rest in fields["active"]]
         return fields
+
+
+def short_run(run: str) -> str:
+    """A run's id as it is told everywhere: as it is, or cut and with a hash where the service would not take it."""
+    return run if len(run) <= LONGEST_RUN else _cut(run, LONGEST_RUN)
+
+
+def short_monitor(monitor: str) -> str:
+    """The same for a monitor; what stands before the colon does not count."""
+    if len(monitor) <= LONGEST_MONITOR:
+        return monitor
+    kind, colon, name = monitor.partition(":")
+    return monitor if len(name) <= LONGEST_MONITOR else f"{kind}{colon}{_cut(name, LONGEST_MONITOR)}"
+
+
+def _cut(name: str, most: int) -> str:
+    return f"{name[: most - 9]}#{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def read(fields: list[Any]) -> Event:

@@ -21,11 +21,17 @@ class Guard:
 
     def run(self, work: Callable[..., Result], *args: Any, **named: Any) -> Result | None:
         """What `work` returns; None if it raised. What is no Exception (SystemExit, a gevent timeout) passes through."""
-        try:
-            return work(*args, **named)
-        except Exception as error:  # noqa: BLE001 - this is the place for it
+        result, error = self.attempt(work, *args, **named)
+        if error is not None:
             self._note(work, error)
-            return None
+        return result
+
+    def attempt(self, work: Callable[..., Result], *args: Any, **named: Any) -> tuple[Result | None, Exception | None]:
+        """What `work` returned or raised, for those who have something of their own to say about it: nothing is counted."""
+        try:
+            return work(*args, **named), None
+        except Exception as error:  # noqa: BLE001 - this is the place for it
+            return None, error
 
     def wrap(self, work: Callable[..., Result]) -> Callable[..., Result | None]:
         """`work`, always run in here."""

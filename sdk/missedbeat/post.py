@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import encodings.idna  # noqa: F401 - else the thread imports it, and a process that is forked meanwhile never can
 import http.client
 import io
 import json
+import os
 import socket
 import ssl
 import time
@@ -17,6 +19,10 @@ from urllib.request import getproxies, proxy_bypass
 CONNECTING = 3.0
 WHOLE = 5.0
 MOST_ANSWER = 1 << 20
+
+_abandoned: list[Any] = []
+"""Connections of the process that this one was forked from. What reads from them may hold a lock that nobody here gives back: so
+they are never closed, nor let go."""
 
 
 class Answer(NamedTuple):
@@ -43,6 +49,7 @@ class Post:
         self._url = urlsplit(url)
         self._headers = headers
         self._connection: http.client.HTTPConnection | None = None
+        self._limited: _Limited | None = None
         self._target = self._url.path or "/"
         self._extra: dict[str, str] = {}
         self._context: ssl.SSLContext | None = None
@@ -72,12 +79,19 @@ class Post:
         if connection is not None:
             connection.close()
 
+    def abandon(self) -> None:
+        """In a process that was forked: leave the connection to the other one. No lock is taken, nothing said to the server; only
+        our copy of the descriptor is closed."""
+        if self._limited is not None:
+            _abandoned.append((self._connection, self._limited, self._context))
+            self._limited.abandon()
+
     def _exchange(self, body: bytes, headers: Mapping[str, str], deadline: float) -> Answer:
         if self._connection is None:
             self._connection = self._connect(deadline)
         connection = self._connection
-        limited: Any = connection.sock
-        limited.deadline = deadline
+        if self._limited is not None:
+            self._limited.deadline = deadline
         connection.request("POST", self._target, body, {**self._headers, **self._extra, **headers})
         response = connection.getresponse()
         said = response.read(MOST_ANSWER).decode("utf-8", "replace")
@@ -103,15 +117,17 @@ class Post:
         elif proxy:
             self._target, self._extra = self._url.geturl(), _authorization(proxy)
         connection.connect()
-        connection.sock = _Limited(connection.sock, deadline)
+        connection.sock = self._limited = _Limited(connection.sock, deadline)
         return connection
 
 
 class _Limited:
-    """A socket on which everything together must be over by a deadline: a server that drips bytes cannot hold us."""
+    """A socket on which everything together must be over by a deadline: a server that drips bytes cannot hold us. After `close`
+    it stays open for an answer that is still to be read."""
 
     def __init__(self, inner: socket.socket, deadline: float) -> None:
         self._inner = inner
+        self._users = 1
         self.deadline = deadline
 
     def sendall(self, data: bytes) -> None:
@@ -119,6 +135,7 @@ class _Limited:
         self._inner.sendall(data)
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+        self._users += 1
         return io.BufferedReader(_Reads(self))
 
     def receive(self, into: Any) -> int:
@@ -126,7 +143,14 @@ class _Limited:
         return self._inner.recv_into(into)
 
     def close(self) -> None:
-        self._inner.close()
+        self._users -= 1
+        if self._users == 0:
+            self._inner.close()
+
+    def abandon(self) -> None:
+        descriptor = self._inner.detach()
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _left(self) -> float:
         left = self.deadline - time.monotonic()
@@ -147,9 +171,24 @@ class _Reads(io.RawIOBase):
     def readinto(self, into: Any) -> int:
         return self._limited.receive(into)
 
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._limited.close()
+
 
 def _address(url: SplitResult) -> tuple[str, int]:
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port, for people; empty where there are none. All else in it may be nobody's business."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}{port}" if parts.scheme and parts.hostname else ""
 
 
 def _proxy_for(url: SplitResult) -> SplitResult | None:

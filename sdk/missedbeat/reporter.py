@@ -18,7 +18,7 @@ from typing import Any
 
 from missedbeat import __version__
 from missedbeat.buffer import Buffer
-from missedbeat.event import UNKNOWN, Event
+from missedbeat.event import UNKNOWN, Event, short_monitor, short_run
 from missedbeat.guard import guard
 from missedbeat.post import Answer, Post
 from missedbeat.relay import Relay
@@ -27,7 +27,7 @@ from missedbeat.sender import Sender, Way
 from missedbeat.settings import Settings
 
 AGENT = f"missedbeat-python/{__version__}"
-_text = json.JSONEncoder(default=str, separators=(",", ":")).encode
+_encode = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def now_ms() -> int:
@@ -45,6 +45,9 @@ class Nowhere:
     def close(self) -> None:
         """There is nothing to let go of."""
 
+    def abandon(self) -> None:
+        """Nor to leave to anybody."""
+
 
 class Reporter:
     """One for each (address, key, app, environment) of a process."""
@@ -56,6 +59,7 @@ class Reporter:
         self.beats_every: float | None = None
         self.relay: Relay | None = None
         self.listener: Callable[[dict[str, Any] | None], None] | None = None
+        self._reads_relay = False
         self._way: Way = Nowhere()
         self._renew()
         _reporters.add(self)
@@ -64,7 +68,8 @@ class Reporter:
 
     def record(self, kind: str, monitor: str = "", run: str = "", att: int = 0, x: str = "", more: tuple[Any, ...] = ()) -> Event:
         """Something was seen now."""
-        event = Event(kind, self._process, next(self._numbers), now_ms(), monitor, run, att, x, more)
+        number, now = next(self._numbers), now_ms()
+        event = Event(kind, self._process, number, now, short_monitor(monitor), short_run(run), att, x, more)
         if self.listener is not None:
             self.listener(self.said(event))
         elif self._in_child:
@@ -108,8 +113,8 @@ class Reporter:
 
     def open_relay(self) -> None:
         """This is the main process of a prefork pool, before its first fork."""
-        self.relay = self.relay or Relay()
-        self._reads_relay = True
+        if not self._reads_relay:  # one that we inherited is another's
+            self.relay, self._reads_relay = Relay(), True
 
     def enter_child(self) -> None:
         """This is a child of that pool now."""
@@ -136,7 +141,7 @@ class Reporter:
 
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""
-        body = json.dumps(self._envelope({})).encode() + b"\n"
+        body = self._envelope({}) + b"\n"
         answer = self._way.send(body, {"Content-Type": "application/x-ndjson"})
         self._way.close()
         return answer
@@ -163,7 +168,7 @@ class Reporter:
         self._unsaid: dict[str, int] = {}
         self._buffer = Buffer(self.settings.max_buffer)
         self.runs = Runs()
-        self._way.close()  # the other process goes on with its connection; ours is only a copy of the descriptor
+        self._way.abandon()  # the other process goes on with it
         self._way = Nowhere() if self.settings.offline else Post(self.settings.address, self._headers())
         self._sender = Sender(self._way, self._buffer, self._envelope, self._write)
 
@@ -176,20 +181,31 @@ class Reporter:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.settings.key}", "User-Agent": AGENT}
 
-    def _envelope(self, dropped: dict[str, int]) -> dict[str, Any]:
+    def _envelope(self, dropped: dict[str, int]) -> bytes:
         host = socket.gethostname()
-        return {
+        said = {
             "v": 1, "sdk": AGENT, "app": self.settings.app, "environment": self.settings.environment, "host": host,
             "node": self.node or f"{os.getpid()}@{host}", "boot": self.boot, "sent_at": now_ms(),
             "heartbeat": self.beats_every, "dropped": dropped,
         }  # fmt: skip
+        return in_text(said)
 
     def _write(self, event: Event) -> bytes | None:
         """An event as text; None where it shall not be sent."""
         if event.x == UNKNOWN:
             self.drain()
         said = self.said(self.runs.named(event))
-        return None if said is None else _text(said).encode()
+        if said is None:
+            return None
+        text = guard.run(in_text, said)
+        if text is None:
+            self._buffer.drop(event.type)
+        return text
+
+
+def in_text(said: dict[str, Any]) -> bytes:
+    """One line. What no service can store is replaced the same way wherever it stands: a NUL, and half of a surrogate pair."""
+    return _encode(said).replace("\\u0000", "\\ufffd").encode(errors="replace")
 
 
 _reporters: weakref.WeakSet[Reporter] = weakref.WeakSet()

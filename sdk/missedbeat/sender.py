@@ -1,32 +1,34 @@
 """The thread that sends what waits: in batches, a second apart at least, again until they have arrived.
 
 It is started with the first event and never waits for the program, nor the program for it. What a batch holds is made into text
-once; an attempt adds the envelope and the newest heartbeats.
+once; an attempt adds the envelope and the newest heartbeats. Heartbeats never wait for a batch that is not taken: after three
+failures they go alone. Where these arrive and the batch does not, it is halved, until the one event that is to blame is found.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from missedbeat.buffer import Buffer
 from missedbeat.event import Event
 from missedbeat.guard import guard
 from missedbeat.post import Answer
-from missedbeat.verdict import REFUSED_FOR, SPACING, Fate, Verdict, judge
+from missedbeat.verdict import REFUSALS, REFUSED_FOR, SPACING, Fate, Verdict, judge
 
-MOST_EVENTS = 500
+MOST_EVENTS = 3_000
 MOST_BYTES = 512_000
 GZIP_OVER = 1_000
 LINGER = 0.2
+PATIENCE = 3  # failures
 
 logger = logging.getLogger("missedbeat")
 
@@ -40,12 +42,28 @@ class Way(Protocol):
     def close(self) -> None:
         """Let go of what it holds."""
 
+    def abandon(self) -> None:
+        """The same in a process that was forked from its owner: without a lock, and unnoticed by the other end."""
+
 
 class Line(NamedTuple):
     """An event as text."""
 
     type: str
     text: bytes
+
+
+@dataclass
+class Batch:
+    """Lines that go together, and how often the server answered that it does not take them."""
+
+    lines: list[Line]
+    refused: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it goes without heartbeats now, and only when the server has just taken some."""
+        return self.refused >= PATIENCE
 
 
 class Sender:
@@ -56,17 +74,18 @@ class Sender:
         self,
         way: Way,
         buffer: Buffer,
-        envelope: Callable[[dict[str, int]], dict[str, Any]],
+        envelope: Callable[[dict[str, int]], bytes],
         write: Callable[[Event], bytes | None],
     ) -> None:
         self._way, self._buffer, self._envelope, self._write = way, buffer, envelope, write
-        self._batches: deque[list[Line]] = deque()
+        self._batches: deque[Batch] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asleep = self._flushing = self._busy = self._closed = False
         self._next_at = 0.0
-        self._failures = 0
+        self._failures = self._refusals = 0
+        self._is_in_trouble = False
         self._complaints: set[str] = set()
         self.arrived = 0
 
@@ -83,14 +102,14 @@ class Sender:
     def flush(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
         """Send all that waits now; False if that did not work out in this time, or the server is away."""
         until = time.monotonic() + seconds
-        if self.is_idle or self._closed:
+        if self.is_idle or self._closed or seconds <= 0:
             return self.is_idle
         if self._next_at > time.monotonic() + REFUSED_FOR / 2:
             return False
-        failures, self._flushing = self._failures, True
+        self._flushing = True
         self.ring()
         self._bell.put(None)
-        while time.monotonic() < until and not self.is_idle and self._failures == failures and not give_up():
+        while self._flushing and time.monotonic() < until and not self.is_idle and not give_up():
             time.sleep(0.01)
         self._flushing = False
         return self.is_idle
@@ -108,7 +127,7 @@ class Sender:
     @property
     def waiting(self) -> int:
         """How many events wait in batches that were tried already."""
-        return sum(len(batch) for batch in self._batches)
+        return sum(len(batch.lines) for batch in list(self._batches))
 
     # the thread
 
@@ -146,71 +165,109 @@ class Sender:
             self._bell.get(timeout=seconds)
 
     def send_once(self) -> None:
-        """One attempt with what waits: the batch that was tried before, or else a new one."""
+        """One attempt: with the batch that was tried before, or else a new one; or, where it failed too often, with heartbeats
+        alone, to see whether these are taken."""
         self._busy = True
         self._next_at = time.monotonic() + SPACING  # also if what follows goes wrong
         try:
-            if not self._batches:
-                batch = self._collect()
-                if batch:
-                    self._batches.append(batch)
-            beats = self._buffer.newest_beats()
-            if self._batches or beats:
-                self._attempt(self._batches[0] if self._batches else [], beats)
+            batch = self._batches[0] if self._batches else self._collect()
+            is_suspect = batch is not None and batch.is_suspect
+            if self._failures >= (1 if is_suspect else PATIENCE):
+                self._attempt(None, self._buffer.newest_beats())
+            else:
+                self._attempt(batch, [] if is_suspect else self._buffer.newest_beats())
         finally:
             self._busy = False
 
-    def _collect(self) -> list[Line]:
-        batch: list[Line] = []
+    def _collect(self) -> Batch | None:
+        lines: list[Line] = []
         size = 0
-        while len(batch) < MOST_EVENTS and size < MOST_BYTES:
+        while len(lines) < MOST_EVENTS and size < MOST_BYTES:
             event = self._buffer.take()
             if event is None:
                 break
             text = self._write(event)
             if text is not None:
-                batch.append(Line(event.type, text))
+                lines.append(Line(event.type, text))
                 size += len(text)
-        return batch
+        if lines:
+            self._batches.append(Batch(lines))
+        return self._batches[0] if lines else None
 
-    def _attempt(self, batch: list[Line], beats: Sequence[Sequence[Event]]) -> None:
+    def _attempt(self, batch: Batch | None, beats: Sequence[Sequence[Event]]) -> None:
+        if batch is None and not beats and not self._failures:
+            return
+        lines = batch.lines if batch is not None else []
         living = [text for events in beats for text in map(self._write, events) if text is not None]
         dropped = dict(self._buffer.dropped)
-        envelope = json.dumps(self._envelope(dropped), separators=(",", ":")).encode()
-        body = b"\n".join([envelope, *(line.text for line in batch), *living]) + b"\n"
+        body = b"\n".join([self._envelope(dropped), *(line.text for line in lines), *living]) + b"\n"
         headers = {"Content-Type": "application/x-ndjson"}
         if len(body) > GZIP_OVER:
             body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
         answer = self._way.send(body, headers)
-        verdict = judge(answer, self._failures, time.time())
-        self._failures = self._failures + 1 if verdict.fate is Fate.KEEP else 0
+        verdict = judge(answer, self._failures, time.time(), is_refused=batch is None and self._refusals >= PATIENCE - 1)
+        self._failures = self._failures + 1 if verdict.fate in (Fate.KEEP, Fate.SUSPECT) else 0
+        self._refusals = self._refusals + 1 if answer.status in REFUSALS else 0
         self._next_at = time.monotonic() + verdict.pause
-        self._complain(answer, verdict)
-        self._settle(verdict.fate, batch, beats, dropped)
+        self._complain(answer, verdict, batch is not None)
+        self._settle(answer, verdict.fate, batch, beats, dropped)
 
-    def _settle(self, fate: Fate, batch: list[Line], beats: Sequence[Sequence[Event]], dropped: dict[str, int]) -> None:
-        """What becomes of the batch."""
-        if fate is Fate.KEEP:
+    def _settle(
+        self, answer: Answer, fate: Fate, batch: Batch | None, beats: Sequence[Sequence[Event]], dropped: dict[str, int]
+    ) -> None:
+        """What becomes of what was sent."""
+        if fate in (Fate.KEEP, Fate.SUSPECT):
             self._flushing = False
-            return
-        if self._batches:
-            self._batches.popleft()
-        if fate is Fate.HALVE and len(batch) > 1:
-            middle = len(batch) // 2
-            self._batches.extendleft([batch[middle:], batch[:middle]])
-            return
-        if fate is Fate.HALVE:
-            for line in batch:
-                self._buffer.drop(line.type)
-        else:
-            self.arrived += len(batch)
+        if fate in (Fate.ARRIVED, Fate.GIVE_UP):
+            if batch is not None:
+                self._batches.popleft()
+                self.arrived += len(batch.lines)
             self._buffer.told(dropped)
-        self._buffer.sent(beats)
+            self._buffer.sent(beats)
+        elif fate is not Fate.KEEP and batch is not None:
+            self._doubt(batch, answer.status)
+        elif fate is Fate.HALVE:
+            for beat in (beat for events in beats for beat in events):
+                self._buffer.drop(beat.type)
+            self._buffer.sent(beats)
 
-    def _complain(self, answer: Answer, verdict: Verdict) -> None:
-        """Say once what a person should know."""
-        warnings = answer.body().get("warnings", []) if verdict.fate is Fate.ARRIVED else []
-        for words in (verdict.complaint, *(str(warning) for warning in warnings[:20])):
-            if words and words not in self._complaints and len(self._complaints) < 100:
-                self._complaints.add(words)
-                logger.warning(words)
+    def _doubt(self, batch: Batch, status: int) -> None:
+        """The server does not take this batch: try it again, or in halves; a line that is not taken even alone is dropped."""
+        is_too_large = status == 413
+        if len(batch.lines) > 1 and (is_too_large or batch.is_suspect):
+            middle = len(batch.lines) // 2
+            self._batches.popleft()
+            self._batches.extendleft([Batch(batch.lines[middle:], batch.refused), Batch(batch.lines[:middle], batch.refused)])
+        elif batch.is_suspect and (is_too_large or batch.refused >= 2 * PATIENCE - 1):
+            self._batches.popleft()
+            self._drop(batch, status)
+        else:
+            batch.refused = PATIENCE if is_too_large else batch.refused + 1
+
+    def _drop(self, batch: Batch, status: int) -> None:
+        for line in batch.lines:
+            self._buffer.drop(line.type)
+            self._say_once(f"A {line.type} is refused even alone ({status}) and dropped: is there a filter before the server?")
+
+    def _complain(self, answer: Answer, verdict: Verdict, had_events: bool) -> None:
+        """Say once what a person should know; of trouble when it lasts and is not that of one batch, and when it is over."""
+        if verdict.pause >= REFUSED_FOR:
+            self._is_in_trouble = True
+            self._say_once(verdict.complaint)
+        elif verdict.fate is Fate.ARRIVED:
+            if self._is_in_trouble:
+                self._is_in_trouble = False
+                logger.warning("The server takes events again.")
+            warnings = answer.body().get("warnings")
+            for warning in warnings[:20] if isinstance(warnings, list) else ():
+                self._say_once(str(warning))
+        elif verdict.fate is Fate.GIVE_UP:
+            self._say_once(verdict.complaint)
+        elif self._failures >= PATIENCE and not self._is_in_trouble and (verdict.fate is Fate.KEEP or not had_events):
+            self._is_in_trouble = True
+            logger.warning(verdict.complaint)
+
+    def _say_once(self, words: str) -> None:
+        if words and words not in self._complaints and len(self._complaints) < 100:
+            self._complaints.add(words)
+            logger.warning(words)

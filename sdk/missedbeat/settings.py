@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from missedbeat.guard import guard
 from missedbeat.monitor import Monitor
+from missedbeat.post import origin_of
 
 BeforeSend = Callable[[dict[str, Any]], Optional[dict[str, Any]]]
 Scope = Union[str, Callable[[Any, Any], bool]]
@@ -18,6 +19,8 @@ Scope = Union[str, Callable[[Any, Any], bool]]
 WORDS = ("none", "type", "message", "traceback")
 PATH = "/api/v3/events"
 MOST_APP = 50
+HOUSEKEEPING = ("celery.backend_cleanup", "celery.chord_unlock", "celery.accumulate")
+"""Celery's own tasks that do nothing for anybody. Its others (`celery.chain`, `celery.starmap`, …) are how it sends a user's."""
 
 logger = logging.getLogger("missedbeat")
 
@@ -34,7 +37,7 @@ class Settings:
     offline: bool = False
     scope: Scope = "beat"
     include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ("celery.*",)
+    exclude: tuple[str, ...] = HOUSEKEEPING
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
     register: bool = True
     reconcile: bool = True
@@ -66,7 +69,7 @@ def read(app_name: Any, given: Mapping[str, Any]) -> Settings:
     checked = {name: _checked(name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
     return Settings(
         url=_address(_text(said.get("url") or os.environ.get("MISSEDBEAT_URL", ""))),
-        key=_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", "")),
+        key=_sound_key(_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", ""))),
         app=(_text(app_name) or default.app)[:MOST_APP],
         environment=_text(said.get("environment") or os.environ.get("MISSEDBEAT_ENVIRONMENT", ""))[:MOST_APP],
         disabled=_switched_on("MISSEDBEAT_DISABLED"),
@@ -87,14 +90,26 @@ def _checked(name: str, read_one: Callable[[Any], Any], said: Mapping[str, Any],
 
 
 def _address(url: str) -> str:
+    """The URL without what is not used of it; empty where it is none. It is not logged: a key may stand in it."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         sound = False
-    if url and not sound:
-        logger.warning("MISSEDBEAT_URL is %r; it must look like https://missedbeat.example.com", url)
-    return url if sound else ""
+    if sound:
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    if url:
+        shown = f" ({origin_of(url)} …)" if origin_of(url) else ""
+        logger.warning("MISSEDBEAT_URL is no address%s; it must look like https://missedbeat.example.com", shown)
+    return ""
+
+
+def _sound_key(key: str) -> str:
+    """A key that a header can hold, or none: it goes nowhere, and no message shows it."""
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        logger.warning("MISSEDBEAT_KEY holds characters that no key has (a blank, a line break, …): copy it anew")
+        return ""
+    return key
 
 
 def _text(value: Any) -> str:

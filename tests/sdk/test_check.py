@@ -25,7 +25,8 @@ Answer = tuple[int, str]
 
 def check(folder: Path, app: str, *options: str, **environment: str) -> Answer:
     """The exit code and the words of the command, for an app of this source."""
-    source = "from celery import Celery\nfrom celery.schedules import crontab\nfrom missedbeat.celery import instrument\n"
+    imports = "from celery import Celery, chord, group", "from celery.schedules import crontab"
+    source = "\n".join([*imports, "from missedbeat.celery import instrument", ""])
     (folder / "proj.py").write_text(source + dedent(app))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MISSEDBEAT_")}
     done = subprocess.run(
@@ -39,7 +40,7 @@ def check(folder: Path, app: str, *options: str, **environment: str) -> Answer:
 def test_a_sound_app_is_shown_as_it_will_be_watched(tmp_path: Path) -> None:
     """Entry, times, zone, grace and task; and the server answers."""
     with Collector() as collector:
-        code, words = check(tmp_path, SOUND, MISSEDBEAT_URL=collector.url, MISSEDBEAT_KEY="a key")
+        code, words = check(tmp_path, SOUND, MISSEDBEAT_URL=collector.url, MISSEDBEAT_KEY="a_key")
         assert "nightly: crontab 0 3 * * * (Europe/Berlin), grace 3600 s (by rule), task backup" in words
         assert f"{collector.url} answers and takes the key" in words
         assert (code, "Nothing to complain about" in words) == (0, True)
@@ -50,7 +51,7 @@ def test_a_sound_app_is_shown_as_it_will_be_watched(tmp_path: Path) -> None:
 
 def test_a_server_that_is_not_there_is_a_problem_unless_offline(tmp_path: Path) -> None:
     """CI has no server, and asks for the rest."""
-    away = {"MISSEDBEAT_URL": "http://127.0.0.1:1", "MISSEDBEAT_KEY": "a key"}
+    away = {"MISSEDBEAT_URL": "http://127.0.0.1:1", "MISSEDBEAT_KEY": "a_key"}
     code, words = check(tmp_path, SOUND, **away)
     assert (code, "http://127.0.0.1:1 cannot be reached" in words) == (1, True)
     assert check(tmp_path, SOUND, "--offline", **away)[0] == 0
@@ -58,11 +59,18 @@ def test_a_server_that_is_not_there_is_a_problem_unless_offline(tmp_path: Path) 
     assert (code, "MISSEDBEAT_URL and MISSEDBEAT_KEY are not both set" in words) == (1, True)
 
 
-@pytest.mark.parametrize("app", ["import nothing_of_that_name", "app = 7", "def app(:", ""])
+@pytest.mark.parametrize(
+    "app",
+    [
+        "import nothing_of_that_name", "app = 7", "def app(:", "", "raise RuntimeError('no\\nsettings')", "{}['SECRET']",
+        "raise SystemExit('no settings')",
+    ],
+)  # fmt: skip
 def test_an_app_that_cannot_be_loaded_is_told_so(tmp_path: Path, app: str) -> None:
-    """With a code of its own."""
+    """In one line, with a code of its own."""
     code, words = check(tmp_path, app, "--offline")
     assert (code, "Cannot load the app 'proj'" in words) == (2, True)
+    assert words.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,24 @@ def test_an_app_that_cannot_be_loaded_is_told_so(tmp_path: Path, app: str) -> No
         ("app.add_periodic_task(60, backup.s('/etc'))", "give add_periodic_task a name=", 0),
         ("app.conf.missedbeat_monitors = {'bakcup': 'daily'}", "missedbeat_monitors names 'bakcup'", 1),
         ("app.conf.missedbeat_monitors = {'backup': 'daily'}", "task backup: reports to check:daily", 0),
-        ("app.conf.beat_schedule['celery.x'] = {'task': 'celery.x', 'schedule': 60}", "celery.x: not watched", 0),
+        ("app.conf.beat_schedule['x'] = {'task': 'celery.backend_cleanup', 'schedule': crontab()}", "x: not watched", 0),
+        ("app.add_periodic_task(60, backup.si() | backup.si(), name='x')", "'x' is a chain, and Beat cannot send one", 1),
+        ("app.add_periodic_task(60, group(backup.si(), backup.si()), name='x')", "'x' is a group, and Beat cannot send one", 1),
+        ("app.add_periodic_task(60, chord([backup.si()], backup.si()), name='x')", "watched until its chord is sent", 0),
+        ("app.conf.beat_schedule['x'] = 5", "beat_schedule: the entry 'x' cannot be read: TypeError", 1),
+        ("app.conf.update(broker_url='redis://h', broker_transport_options={'visibility_timeout': None})", "Nothing to", 0),
+        ("app.conf.broker_url = 'nowhere://h'", "broker_url cannot be used here: KeyError: 'No such transport: nowhere'", 1),
+        (
+            "app.conf.broker_url = ['redis://h', 'redis://i']; backup.acks_late, backup.time_limit = True, 9999",
+            "begin a second time",
+            0,
+        ),
+        ("app.conf.missedbeat_monitors = ['backup']", "missedbeat_monitors is ['backup']; it must be a dict", 1),
+        (
+            "app.conf.beat_schedule['x'] = {'task': ['backup'], 'schedule': 60}",
+            "Unknown tasks could not be checked: TypeError",
+            0,
+        ),
     ],
 )
 def test_each_trap_is_named_with_what_to_do(tmp_path: Path, change: str, words: str, code: int) -> None:

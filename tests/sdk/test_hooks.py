@@ -10,18 +10,22 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, Task
 from celery.app.trace import build_tracer
 from celery.backends.cache import CacheBackend
 from celery.exceptions import Ignore, Reject
+from celery.worker import state
 from missedbeat import Monitor
 from missedbeat.celery import instrument
 from missedbeat.celery.handle import Handle, handles
+from missedbeat.celery.worker import Main
 from missedbeat.guard import guard
 from missedbeat.testing import capture, dispatch
+from pydantic import BaseModel
 
 CANARY = "s3cret-argument"
 UNTYPED: Any = "soon"
@@ -136,14 +140,14 @@ class Away(CacheBackend):  # type: ignore[misc]
     def __init__(self, *_: Any, **given: Any) -> None:
         super().__init__(backend="memory", app=given["app"])
 
-    def store_result(self, *_: Any, **__: Any) -> None:
-        raise ConnectionError("no backend")
+    def store_result(self, _: Any, result: Any, *__: Any, **___: Any) -> None:
+        raise ConnectionError(f"no backend for {result}")
 
 
 @pytest.mark.parametrize(
     ("task", "kind", "field", "words"),
     [
-        ("works", "run.succeeded", "warning", "its result could not be stored: ConnectionError: no backend"),
+        ("works", "run.succeeded", "warning", "its result could not be stored: ConnectionError"),
         ("fails", "run.failed", "error", "ValueError: no such customer"),
     ],
 )
@@ -178,6 +182,42 @@ def test_a_task_that_nobody_asked_for_is_left_alone() -> None:
     assert trace(some, "fails", {})[0]["monitor"] == "task:fails"
 
 
+def test_a_function_is_asked_of_a_run_that_begins_and_of_nothing_else() -> None:
+    """It may look at the request, which nobody else has; what is wrong with it for one task does not touch the others."""
+    asked = []
+
+    def chosen(task: Any, request: Any) -> bool:
+        asked.append(request.id)
+        return bool(task.name == "works" or request.no_such_attribute)
+
+    app = shop(scope=chosen)
+    names = handles[id(app)].names
+    assert names.monitor_of("works", {}) == ""
+    assert names.monitor_of("works", {"missedbeat": {"e": "nightly"}}) == "entry:nightly"
+    assert trace(app, "fails", {}) == []
+    assert [event["monitor"] for event in trace(app, "works", {})] == ["task:works"] * 2
+    assert len(asked) == 2
+
+
+class Running:
+    """A run under way, as a worker knows it."""
+
+    def __init__(self, run: str, task: Any) -> None:
+        self.id, self.task, self.request_dict, self.time_start = run, task, {"missedbeat": {"e": "nightly"}}, None
+
+
+def test_a_run_of_which_nothing_can_be_said_does_not_silence_the_others() -> None:
+    """A heartbeat that fails would be taken for a worker that died with all its runs."""
+    app = shop()
+    handle, running = handles[id(app)], [Running("torn", None), Running("whole", app.tasks["works"])]
+    with capture() as events:
+        assert handle.reporter is not None
+        main = Main(handle, handle.reporter, SimpleNamespace(pool_cls=object, hostname="here"))
+        state.active_requests.update(running)
+        main.beat()
+    assert [event["active"] for event in events] == [[["entry:nightly", "whole", "", 0.0]]]
+
+
 def test_names_are_taken_in_and_left_out_by_pattern() -> None:
     """Of the entry or of the task; what is left out stays out."""
     assert trace(shop("one", exclude=("night*",)), "works") == []
@@ -192,6 +232,20 @@ def test_a_task_with_a_check_of_its_own_reports_there_whoever_starts_it() -> Non
     app = shop()
     app.conf.missedbeat_monitors = {"works": "daily-backup"}
     assert {event["monitor"] for event in trace(app, "works", {}) + trace(app, "works")} == {"check:daily-backup"}
+
+
+@pytest.mark.parametrize("said", [["works"], "works", 7, {"works": None}, {"works": ["a", "b"]}], ids=str)
+def test_checks_that_make_no_sense_are_complained_about_once_and_the_rest_is_watched(
+    said: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the name of the setting; what is named well beside it counts."""
+    app = shop()
+    app.conf.missedbeat_monitors = {**said, "fails": "daily"} if isinstance(said, dict) else said
+    for _ in range(2):
+        assert trace(app, "works")[0]["monitor"] == "entry:nightly"
+    assert sum("missedbeat_monitors" in record.getMessage() for record in caplog.records) == 1
+    if isinstance(said, dict):
+        assert trace(app, "fails")[0]["monitor"] == "check:daily"
 
 
 @pytest.mark.parametrize(
@@ -212,6 +266,50 @@ def test_arguments_and_results_never_leave_the_process() -> None:
         events = trace(app, task, None, CANARY, kwargs={"password": CANARY}, argsrepr=CANARY)
         assert len(events) == 2
         assert CANARY not in str(events)
+
+
+class Order(BaseModel):
+    """What Celery has pydantic make of an argument."""
+
+    card: int
+
+
+class Odd:
+    """Shows what it holds."""
+
+    def __repr__(self) -> str:
+        return CANARY
+
+
+@pytest.mark.filterwarnings("ignore:.*Exception raised outside body:RuntimeWarning")
+def test_nor_do_they_in_the_words_of_those_who_carry_them() -> None:
+    """Celery's when retries are used up, pydantic's of an argument, a serializer's and a backend's of a result."""
+    app = shop(backend="cache+memory://")
+    task = partial(app.task, shared=False)
+
+    @task(name="gives_up", bind=True, max_retries=1)
+    def gives_up(self: Any, *_: Any) -> None:
+        self.retry()
+
+    @task(name="orders", pydantic=True)
+    def orders(order: Order) -> None: ...
+
+    @task(name="odd", serializer="yaml")
+    def odd() -> Any:
+        return Odd()
+
+    app.conf.result_serializer = "yaml"
+    told = [
+        trace(app, "gives_up", None, CANARY, retries=1),
+        trace(app, "orders", None, {"card": CANARY}),
+        trace(app, "odd"),
+        trace(shop(backend=Away), "works"),
+    ]
+    assert CANARY not in str(told)
+    assert [str(events[-1].get("error", events[-1].get("warning"))).partition("[")[0] for events in told] == [
+        "MaxRetriesExceededError: Can't retry gives_up", "ValidationError: Order: int_parsing", "EncodeError: RepresenterError",
+        "its result could not be stored: ConnectionError",
+    ]  # fmt: skip
 
 
 class Unspeakable(Exception):
@@ -247,7 +345,7 @@ def test_a_fault_of_our_own_is_counted_said_once_and_changes_nothing(caplog: pyt
     with capture():
         assert app.tasks["works"].apply(task_id="x").get() == CANARY
     assert handle.stats()["hook_errors"] >= before + 3
-    assert sum("on_prerun failed" in record.getMessage() for record in caplog.records) == 1
+    assert sum("broken failed" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_eager_tasks_count_only_if_wanted_or_sent_by_an_entry() -> None:
@@ -273,6 +371,74 @@ def test_a_users_own_tests_see_what_an_entry_would_report() -> None:
     dispatch_outside = pytest.raises(KeyError)
     with dispatch_outside:
         dispatch(app, "nightly")
+
+
+class Locked(Task):  # type: ignore[misc]
+    """As celery-once has it: while a run is under way, that is what comes back."""
+
+    def apply_async(self, *_: Any, **__: Any) -> Any:
+        return self.AsyncResult("still under way")
+
+
+class Elsewhere(Task):  # type: ignore[misc]
+    """Has another task do it, and nothing comes back."""
+
+    def apply_async(self, *_: Any, **__: Any) -> None:
+        self.app.tasks["works"].apply_async()
+
+
+class Announced(Task):  # type: ignore[misc]
+    """Sends another task before itself, and one after."""
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        self.app.tasks["fails"].apply_async()
+        result = super().apply_async(*args, **options)
+        self.app.tasks["fails"].apply_async()
+        return result
+
+
+def dispatched(base: type[Task]) -> tuple[list[Said], list[Said]]:
+    """What is told of the dispatch of an entry whose task is of this kind, and the headers of all that was sent."""
+    app = shop()
+    messages(app)
+
+    @app.task(name="own", base=base, shared=False)
+    def own() -> None: ...
+
+    app.conf.beat_schedule = {"nightly": {"task": "own", "schedule": 60}}
+    with capture() as events:
+        dispatch(app, "nightly")
+    return events, messages(app)
+
+
+def test_a_task_that_decides_to_send_nothing_has_not_been_missed() -> None:
+    """Neither that run nor the next one: each is told as one that had nothing to do, under an id of its own."""
+    runs = set()
+    for _ in range(2):
+        events, sent = dispatched(Locked)
+        assert [(event["type"], event["monitor"]) for event in events] == [
+            ("run.dispatched", "entry:nightly"), ("run.ignored", "entry:nightly")
+        ]  # fmt: skip
+        assert events[0]["run"] == events[1]["run"] != "still under way"
+        assert events[1]["error"] == "nothing was published: the task decided so"
+        assert sent == []
+        runs.add(events[0]["run"])
+    assert len(runs) == 2
+
+
+def test_a_task_that_sends_another_in_its_place_is_watched_as_that() -> None:
+    """Whatever its name, and whatever comes back."""
+    (event,), (sent,) = dispatched(Elsewhere)
+    assert (event["type"], event["run"]) == ("run.dispatched", sent["id"])
+    assert (sent["task"], sent["missedbeat"]["e"]) == ("works", "nightly")
+
+
+def test_a_task_that_sends_others_as_well_is_watched_by_itself() -> None:
+    """What is told as dispatched is what its check waits for."""
+    (event,), (_, own, after) = dispatched(Announced)
+    assert (event["type"], event["run"]) == ("run.dispatched", own["id"])
+    assert (own["task"], own["missedbeat"]["e"]) == ("own", "nightly")
+    assert "missedbeat" not in after
 
 
 def messages(app: Celery) -> list[Said]:

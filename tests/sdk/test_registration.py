@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery, signals
+from celery import Celery, chain, chord, group, signals
 from celery.beat import PersistentScheduler, Scheduler, Service
 from celery.schedules import crontab, schedule
 from missedbeat import Monitor
@@ -17,6 +17,7 @@ from missedbeat.celery.beat import Watch
 from missedbeat.celery.handle import Handle, handles
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import declared_by_settings
+from missedbeat.reporter import now_ms
 from missedbeat.testing import capture
 
 Said = dict[str, Any]
@@ -72,6 +73,7 @@ def test_each_entry_is_told_with_its_schedule_and_what_a_person_wants_of_it() ->
         "name": "nightly", "task": "backup", "grace": 300.0, "max_runtime": 3600.0, "tags": ["db"],
         "schedule": {"kind": "crontab", "expression": "0 3 * * *", "zone": "Europe/Berlin"},
     }  # fmt: skip
+    assert often["schedule"].pop("next_due") > now_ms()  # a Beat that begins anew counts from its start
     assert often == {"name": "often", "task": "poll", "schedule": {"kind": "every", "seconds": 30}}
     assert rounded["schedule"]["kind"] == "declared"
     assert rounded["schedule"]["next_due"] > 1_700_000_000_000
@@ -83,12 +85,15 @@ def test_entries_of_celery_itself_and_of_checks_of_their_own_are_not_told() -> N
         {
             "celery.backend_cleanup": {"task": "celery.backend_cleanup", "schedule": crontab(0, 4)},
             "own": {"task": "own", "schedule": 60},
+            "chain": {"task": "celery.chain", "schedule": 60},
             "out": {"task": "out", "schedule": 60},
             "in": {"task": "in", "schedule": 60},
         },
-        exclude=("celery.*", "out"),
     )
     app.conf.missedbeat_monitors = {"own": "a-check"}
+    assert [said["name"] for said in synced(app)] == ["chain", "in", "out"]
+    handles[id(app)].close()
+    instrument(app, exclude=("celery.*", "out"))
     assert [said["name"] for said in synced(app)] == ["in"]
 
 
@@ -105,11 +110,28 @@ def test_an_entry_without_a_name_does_not_tell_its_arguments() -> None:
     names = [said["name"] for said in synced(app)]
     assert len(set(names)) == 2
     assert all(name.startswith("charge#") and "-" not in name for name in names)
+    one, other = charge.si("4111-1111"), charge.si("4222-2222")
+    for signature in (
+        one | other, group(one, other), chord([one, other], charge.s()), chord([one], one | other), charge.starmap([("4111",)]),
+        charge.map(["4111"]), charge.chunks([("4111",)], 1), chain(group(one, other), other, group(one, other)),
+    ):  # fmt: skip
+        app.add_periodic_task(60, signature)
+        (kind, given), *_ = reversed(app.conf.beat_schedule.items())
+        assert "4111" in kind
+        assert public_name(kind, given["task"]).startswith(f"{given['task']}#")
+    assert "4111" not in str(synced(app))
+    assert len(synced(app)) == 10
 
 
 @pytest.mark.parametrize(
     ("entry", "task", "name"),
-    [("nightly", "backup", "nightly"), ("backup", "backup", "backup"), ("f(x)", "g", "f(x)"), (7, "backup", "7")],
+    [
+        ("nightly", "backup", "nightly"),
+        ("backup", "backup", "backup"),
+        ("f(x)", "g", "f(x)"),
+        ("all (weekly)", "celery.chain", "all (weekly)"),
+        (7, "backup", "7"),
+    ],
 )
 def test_names_are_kept_as_people_gave_them(entry: Any, task: str, name: str) -> None:
     """Only what holds arguments, or is too long, is changed."""
@@ -117,6 +139,13 @@ def test_names_are_kept_as_people_gave_them(entry: Any, task: str, name: str) ->
     assert public_name("x" * 300, task).startswith("x" * 100)
     assert len(public_name("x" * 300, task)) == 200
     assert len(public_name("t" * 300 + "(1)", "t" * 300)) == 200
+
+
+def test_a_name_that_another_beat_put_on_the_message_does_not_tell_arguments_either() -> None:
+    """django-celery-beat keeps the entries of the settings under Celery's names for them."""
+    names = handles[id(shop({}))].names
+    assert names.monitor_of("charge", {"periodic_task_name": "charge('4111')"}).startswith("entry:charge#")
+    assert names.monitor_of("charge", {"periodic_task_name": "by hand"}) == "entry:by hand"
 
 
 def test_the_schedule_is_told_again_only_when_it_changed(tmp_path: Path) -> None:
@@ -200,6 +229,26 @@ def test_what_cannot_be_dispatched_is_told_and_raised_as_ever() -> None:
     by_message, by_broker, _ = events
     assert by_message["type"] == by_broker["type"] == "run.dispatch_failed"
     assert (by_message["monitor"], by_message["broker"], by_broker["broker"]) == ("entry:nightly", False, True)
+
+
+def test_what_cannot_be_dispatched_does_not_tell_its_arguments() -> None:
+    """Celery's error says the entry's name, which is the call; what stood in the way is told, at the entry and at Beat."""
+    app = shop({})
+    app.conf.broker_url = "redis://127.0.0.1:1/"
+    app.conf.update(task_publish_retry=False, broker_transport_options={"socket_connect_timeout": 0.2})
+    with capture() as events:
+        watch = watch_of(app)
+        watch.wrap()
+        for args in ((object(),), ()):
+            entry = watch.scheduler.Entry(name="charge('4111')", task="charge", schedule=60, app=app, args=args)
+            with pytest.raises(Exception, match="4111"):
+                watch.scheduler.apply_async(entry, advance=False)
+        watch.beat()
+    assert "4111" not in str(events)
+    by_message, by_broker = (event["error"] for event in events if event["type"] == "run.dispatch_failed")
+    assert by_message == "EncodeError: Object of type object is not JSON serializable"
+    assert by_broker.startswith("OperationalError: Error 111")
+    assert events[-1]["publish_error"] == by_broker
 
 
 def test_a_beat_that_does_not_come_back_from_its_tick_is_stalled() -> None:

@@ -18,13 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
+from celery.beat import Scheduler
 from missedbeat import post as posting
 from missedbeat.buffer import Buffer
+from missedbeat.celery.beat import Watch
+from missedbeat.celery.handle import Handle
+from missedbeat.celery.heart import Heart
 from missedbeat.event import Event
 from missedbeat.post import Answer, Post
 from missedbeat.relay import Relay
 from missedbeat.reporter import Reporter
-from missedbeat.settings import Settings
+from missedbeat.runs import UNDERWAY_KEPT, Runs
+from missedbeat.settings import Settings, read
 from missedbeat.verdict import Fate, ceiling, judge
 
 Said = dict[str, Any]
@@ -123,6 +129,15 @@ def test_a_full_buffer_lets_starts_go_before_ends_and_counts_them() -> None:
     assert len(buffer) == 4
 
 
+def test_successes_go_before_failures_and_losses() -> None:
+    """A failure that nobody hears of is what all of this is against; a success comes again."""
+    buffer = Buffer(3)
+    for number, kind in enumerate(["run.failed", "run.succeeded", "run.lost", "run.ignored", "run.aborted"]):
+        buffer.append(event(kind, number))
+    assert buffer.dropped == {"run.succeeded": 1, "run.ignored": 1}
+    assert [taken.type for taken in iter(buffer.take, None)] == ["run.failed", "run.lost", "run.aborted"]
+
+
 def test_what_waits_goes_in_the_order_in_which_it_happened() -> None:
     """Starts and ends wait in two queues, and leave as one."""
     buffer = Buffer(10)
@@ -145,6 +160,25 @@ def test_of_heartbeats_only_the_newest_waits() -> None:
     assert not buffer.is_empty
     buffer.sent(buffer.newest_beats())
     assert buffer.is_empty
+
+
+def test_a_schedule_goes_with_the_events_that_mean_its_entries() -> None:
+    """Before them, and not with the heartbeats, which must not depend on what stands in it."""
+    buffer = Buffer(10)
+    buffer.append(event("run.dispatched", 1))
+    for number in (2, 3):
+        buffer.beat("schedule.sync", [event("schedule.sync", number)])
+    assert buffer.newest_beats() == []
+    assert [taken.seq for taken in iter(buffer.take, None)] == [3, 1]
+    assert buffer.is_empty
+
+
+def test_runs_that_nobody_ends_do_not_pile_up() -> None:
+    """Where no heartbeat clears them away either: the oldest are forgotten."""
+    runs = Runs()
+    for number in range(UNDERWAY_KEPT + 5):
+        runs.note(event("run.started", number, monitor="task:t", run=f"r{number}", x="x"))
+    assert [runs.is_underway(f"r{number}") for number in (0, 4, 5, UNDERWAY_KEPT + 4)] == [False, False, True, True]
 
 
 def test_ten_thousand_events_take_less_than_five_megabytes(reporting: Callable[..., Reporter]) -> None:
@@ -219,6 +253,9 @@ def test_only_the_main_process_reads_the_relay(reporting: Callable[..., Reporter
     reporter.drain()
     assert reporter.stats()["queued"] == 0
     assert len(reporter.relay.read()) == 1
+    inherited = reporter.relay
+    reporter.open_relay()  # it has children of its own
+    assert reporter.relay is not inherited
 
 
 def test_a_closed_descriptor_is_not_written_to_even_if_it_was_opened_again(tmp_path: Path) -> None:
@@ -238,10 +275,10 @@ def test_a_closed_descriptor_is_not_written_to_even_if_it_was_opened_again(tmp_p
 @pytest.mark.parametrize(
     ("status", "fate", "least", "most"),
     [
-        (200, Fate.ARRIVED, 1, 1), (202, Fate.ARRIVED, 1, 1), (400, Fate.GIVE_UP, 1, 1), (413, Fate.HALVE, 1, 1),
-        (401, Fate.KEEP, 600, 600), (403, Fate.KEEP, 600, 600), (410, Fate.KEEP, 600, 600), (404, Fate.KEEP, 600, 600),
-        (301, Fate.KEEP, 600, 600), (0, Fate.KEEP, 1, 16), (500, Fate.KEEP, 1, 16), (503, Fate.KEEP, 1, 16),
-        (429, Fate.KEEP, 1, 16),
+        (200, Fate.ARRIVED, 1, 1), (202, Fate.ARRIVED, 1, 1), (413, Fate.HALVE, 1, 1), (400, Fate.SUSPECT, 1, 16),
+        (401, Fate.SUSPECT, 1, 16), (403, Fate.SUSPECT, 1, 16), (410, Fate.SUSPECT, 1, 16), (404, Fate.SUSPECT, 1, 16),
+        (405, Fate.SUSPECT, 1, 16), (500, Fate.SUSPECT, 1, 16), (301, Fate.KEEP, 1, 16), (0, Fate.KEEP, 1, 16),
+        (429, Fate.KEEP, 1, 16), (502, Fate.KEEP, 1, 16), (503, Fate.KEEP, 1, 16), (504, Fate.KEEP, 1, 16),
     ],
 )  # fmt: skip
 def test_each_answer_has_its_meaning(status: int, fate: Fate, least: float, most: float) -> None:
@@ -249,7 +286,19 @@ def test_each_answer_has_its_meaning(status: int, fate: Fate, least: float, most
     verdict = judge(Answer(status, ""), 3, 0.0)
     assert verdict.fate is fate
     assert least <= verdict.pause <= most
-    assert bool(verdict.complaint) is (verdict.pause == 600 or fate is Fate.GIVE_UP)
+    assert bool(verdict.complaint) is (fate in (Fate.KEEP, Fate.SUSPECT))
+
+
+@pytest.mark.parametrize(("status", "pause"), [(401, 600), (403, 600), (410, 600), (404, 1), (500, 1), (0, 1)])
+def test_a_key_that_is_refused_again_and_again_is_kept_back(status: int, pause: float) -> None:
+    """Ten minutes; nothing else makes us silent for longer than half a minute."""
+    assert judge(Answer(status, ""), 3, 0.0, lambda least, most: 1.0, is_refused=True).pause == pause
+
+
+def test_only_the_service_itself_can_say_that_sending_again_is_of_no_use() -> None:
+    """A 400 in its own words; one of a proxy says nothing of what it kept."""
+    assert judge(Answer(400, '{"error": "line 2: no such thing"}'), 0, 0.0).fate is Fate.GIVE_UP
+    assert judge(Answer(400, "<html>Bad Request</html>"), 0, 0.0).fate is Fate.SUSPECT
 
 
 def test_pauses_grow_to_half_a_minute_and_are_spread_over_all_of_it() -> None:
@@ -303,6 +352,22 @@ def test_the_connection_is_kept_and_made_anew_when_the_server_let_it_go() -> Non
         limited._inner.shutdown(socket.SHUT_RDWR)
         assert post.send(b"{}\n", {}).status == 200
         assert len(server.connections) == 2
+
+
+def test_an_answer_is_read_to_its_end_where_the_server_closes_after_it() -> None:
+    """However late its body comes: what has arrived must not be sent for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer_slowly, args=(listener,), daemon=True).start()
+        assert ask(f"http://127.0.0.1:{listener.getsockname()[1]}/") == Answer(200, "{}")
+
+
+def answer_slowly(listener: socket.socket) -> None:
+    peer, _ = listener.accept()
+    with peer:
+        peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+        threading.Event().wait(0.2)
+        peer.sendall(b"{}")
 
 
 @pytest.mark.parametrize("drips", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"])
@@ -427,21 +492,159 @@ def test_a_broken_line_is_not_sent_for_ever(reporting: Callable[..., Reporter], 
 def test_a_refused_key_is_said_once_and_nobody_waits_for_it(
     reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is seen meanwhile waits; the end of the process does not."""
+    """Three refusals, and one without any event that could be the cause: then there is silence. What is seen meanwhile waits; the
+    end of the process does not."""
     asked: list[int] = []
 
     def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
-        asked.append(1)
+        asked.append(len(lines) - 1)
         return 401, {}, b""
 
     with Server(decide) as server:
         reporter = reporting(server.url)
-        for number in range(3):
+        for number in range(6):
             reporter.record("run.started", "entry:n", f"r{number}")
             assert not reporter.flush(PATIENCE)
-    assert len(asked) == 1
-    assert reporter.stats()["queued"] == 3
+    assert asked == [1, 1, 1, 0]
+    assert reporter.stats()["queued"] == 6
     assert [record.levelno for record in caplog.records if "MISSEDBEAT_KEY" in record.message] == [logging.WARNING]
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_an_event_that_is_refused_holds_nothing_else_up(
+    status: int, reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a filter, or by a fault of the server: heartbeats go on, all others arrive, and it alone is dropped, told and logged."""
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        return (status, {}, b"") if "UNION SELECT" in str(lines) else (200, {}, b"{}")
+
+    with Server(decide) as server:
+        reporter = reporting(server.url)
+        for number in range(20):
+            reporter.record("run.failed", "entry:n", f"r{number}", more=("error", "near UNION SELECT" if number == 7 else ""))
+        for number in range(100):
+            reporter.beat("worker.beat", [("active", [], "number", number)])
+            if reporter.flush(PATIENCE):
+                break
+        reporter.beat("worker.beat", [("active", [])])
+        assert reporter.flush(PATIENCE)
+        arrived = [said["run"] for said in server.events if said["type"] == "run.failed"]
+        beats = [said["number"] for said in server.events if "number" in said]
+        dropped = [lines[0]["dropped"].get("run.failed") for _, _, lines in server.requests]
+    assert sorted(arrived) == sorted(f"r{number}" for number in range(20) if number != 7)
+    assert 1 in dropped
+    assert max(after - before for before, after in zip([0, *beats], beats, strict=False)) <= 4
+    assert ["run.failed is refused even alone" in record.message for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 502])
+def test_nothing_is_dropped_where_everything_is_refused(status: int, reporting: Callable[..., Reporter]) -> None:
+    """An address that answers so to heartbeats too is out of order, and no event is to blame."""
+    is_out_of_order = True
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        return (status, {}, b"") if is_out_of_order else (200, {}, b"{}")
+
+    with Server(decide) as server:
+        reporter = reporting(server.url)
+        for number in range(5):
+            reporter.record("run.failed", "entry:n", f"r{number}")
+        for _ in range(30):
+            assert not reporter.flush(PATIENCE)
+        is_out_of_order = False
+        reporter._sender._next_at = 0.0  # its ten minutes are over, where it waits for so long
+        assert reporter.flush(PATIENCE)
+        assert [said["run"] for said in server.events] == [f"r{number}" for number in range(5)]
+        assert reporter.stats()["dropped"] == {}
+
+
+def test_a_server_that_is_away_is_said_once_and_its_return_too(
+    reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """After three failures: what failed, and which setting says where it is."""
+    answers = iter([503, 200, 503, 503, 503, 503, 503])
+    with Server(lambda _: (next(answers, 200), {}, b"{}")) as server:
+        reporter = reporting(server.url)
+        reporter.record("run.started", "entry:n", "r")
+        said = []
+        for _ in range(7):
+            reporter.flush(PATIENCE)
+            reporter.record("run.started", "entry:n", "r")
+            said.append(len(caplog.records))
+        assert reporter.flush(PATIENCE)
+    away, back = [record.message for record in caplog.records]
+    assert said[:4] == [0, 0, 0, 1]  # the second attempt arrived, and a third was made at once
+    assert "503" in away
+    assert "MISSEDBEAT_URL" in away
+    assert "again" in back
+
+
+def test_a_server_that_cannot_be_reached_is_said_once(
+    reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the reason, and the name of the setting."""
+    reporter = reporting("http://127.0.0.1:9")
+    reporter.record("run.started", "entry:n", "r")
+    for _ in range(5):
+        assert not reporter.flush(PATIENCE)
+    (line,) = [record.message for record in caplog.records]
+    assert "ConnectionRefusedError" in line
+    assert "MISSEDBEAT_URL" in line
+
+
+def test_a_burst_goes_in_a_few_large_batches(reporting: Callable[..., Reporter]) -> None:
+    """Of 3,000 events and half a megabyte at most, for there is one request a second."""
+    with Server() as server:
+        reporter = reporting(server.url)
+        for number in range(7_000):
+            reporter.record("run.started", run=f"r{number}")
+        assert reporter.flush(PATIENCE)
+        sizes = [len(lines) - 1 for _, _, lines in server.requests]
+    assert sum(sizes) == 7_000
+    assert len(sizes) <= 4
+    assert max(sizes) <= 3_000
+
+
+def test_an_event_that_is_no_json_is_dropped_alone(reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture) -> None:
+    """As `before_send` may make it; it is counted, and logged once."""
+    with Server() as server:
+        reporter = reporting(server.url, before_send=lambda said: {("a", "b"): 1} if said["run"] in ("r1", "r2") else said)
+        for number in range(4):
+            reporter.record("run.started", "entry:n", f"r{number}")
+        assert reporter.flush(PATIENCE)
+        assert [said["run"] for said in server.events] == ["r0", "r3"]
+        assert server.requests[0][2][0]["dropped"] == {"run.started": 2}
+    assert len(caplog.records) == 1
+
+
+def test_names_that_are_too_long_or_broken_are_the_same_everywhere(reporting: Callable[..., Reporter]) -> None:
+    """In the events of a run and in the list of those that are alive: else each heartbeat would say that it is lost."""
+    runs = ["r" * 101, "r" * 101 + "\udcff", "half \udcff of a pair", "nul \0", "größe"]
+    monitor = "task:" + "t" * 201
+    with Server() as server:
+        reporter = reporting(server.url)
+        for run in runs:
+            reporter.record("run.started", monitor, run, 1, "x")
+            assert reporter.runs.is_underway(run)
+            assert reporter.runs.monitor_of(run)
+        reporter.beat("worker.beat", [("active", [[monitor, run, "x", 1.0] for run in runs])])
+        assert reporter.flush(PATIENCE)
+        for run in runs:
+            reporter.record("run.succeeded", monitor, run, 1, "x")
+            assert reporter.runs.has_ended(run)
+        assert reporter.flush(PATIENCE)
+    told: dict[str, list[tuple[str, str]]] = {"run.started": [], "run.succeeded": []}
+    for said in server.events:
+        if "run" in said:
+            told[said["type"]].append((said["monitor"], said["run"]))
+    (listed,) = [said["active"] for said in server.events if said["type"] == "worker.beat"]
+    assert told["run.started"] == told["run.succeeded"] == [(monitor, run) for monitor, run, _, _ in listed]
+    assert len({run for _, run in told["run.started"]}) == len(runs)
+    assert {len(monitor) for monitor, _ in told["run.started"]} == {len("task:") + 200}
+    assert max(len(run) for _, run in told["run.started"]) == 100
+    "".join(run for _, run in told["run.started"]).encode()  # what the service could not store
+    assert told["run.started"][-1][1] == "größe"
 
 
 def test_what_the_server_warns_of_is_said_once(reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture) -> None:
@@ -463,6 +666,24 @@ def test_an_end_does_not_wait_for_a_server_that_hangs(reporting: Callable[..., R
         answers = iter([False, True])
         assert not reporter.flush(3600, give_up=lambda: next(answers))
     assert reporter.stats()["queued"] == 1
+
+
+def test_the_last_heartbeat_and_the_last_words_share_one_time(reporters: list[Reporter]) -> None:
+    """Of which a hanging heart leaves nothing here: the process ends when `flush_timeout` says so, and not later."""
+    app, hang = Celery("shop"), threading.Event()
+
+    def hanging() -> None:
+        hang.wait(PATIENCE)
+
+    with Server() as server:
+        settings = Settings(url=server.url, key="a-key", app="shop", flush_timeout=0.3)
+        reporters.append(Reporter(settings))
+        watch = Watch(Handle(app, settings, reporters[0]), reporters[0], Scheduler(app, lazy=True))
+        watch.heart = Heart(15.0, hanging)
+        watch.heart.start()
+        watch.goodbye()
+        assert reporters[0].stats()["queued"] == 1
+        hang.set()
 
 
 def test_offline_everything_runs_and_nothing_is_sent(reporting: Callable[..., Reporter]) -> None:
@@ -511,6 +732,52 @@ assert reporter.flush(10)
 """
 
 
+FORKING_MEANWHILE = """
+import os, sys, time
+from missedbeat.reporter import Reporter
+from missedbeat.settings import Settings
+
+reporter = Reporter(Settings(url=sys.argv[1], key="k", app="shop"))
+reporter.record("run.started", "entry:n", "of the parent")
+while not reporter._sender._busy:
+    time.sleep(0.01)
+time.sleep(0.5)
+if (child := os.fork()) == 0:
+    reporter.record("run.started", "entry:n", "of the child")
+    sys.exit(0 if reporter.flush(10) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_while_the_server_hangs_in_its_answer_hurts_no_child() -> None:
+    """The thread that reads holds a lock at that moment, and is not there in the child: the child runs, sends and ends."""
+    asked: list[int] = []
+
+    def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        asked.append(1)
+        return (202, {"Content-Length": "50"}, b"{") if len(asked) == 1 else (200, {}, b"{}")
+
+    with Server(decide) as server:
+        subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING_MEANWHILE, server.url], check=True, timeout=20)
+        assert [each["run"] for each in server.events] == ["of the child"]
+
+
+def test_the_thread_imports_nothing() -> None:
+    """What it imported while a process is forked, that process could never import."""
+    script = """
+import sys
+from missedbeat.reporter import Reporter
+from missedbeat.settings import Settings
+
+reporter = Reporter(Settings(url="http://localhost:9", key="k"))
+before = set(sys.modules)
+reporter.record("run.started", "entry:n", "r")
+reporter.flush(10)
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+
+
 def test_a_forked_process_says_what_is_its_own_and_nothing_twice() -> None:
     """As the children of a web server that loads the app before it forks: no thread survives that, no connection is shared."""
     with Server() as server:
@@ -521,3 +788,40 @@ def test_a_forked_process_says_what_is_its_own_and_nothing_twice() -> None:
         ("run.started", "of the child"), ("run.started", "of the parent"), ("run.succeeded", "of the parent"),
     ]  # fmt: skip
     assert len(set(ids)) == 3
+
+
+# ---- what it is told
+
+
+@pytest.mark.parametrize("key", ["mb_secret\nX-Evil: 1", "mb_secret mb_secret", "mb_secretä", "mb_\x00secret", "mb_secret\u200b"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In one line that names the setting."""
+    assert read("shop", {"url": "https://missedbeat.example.com", "key": key}).key == ""
+    (line,) = [record.message for record in caplog.records]
+    assert "MISSEDBEAT_KEY" in line
+    assert "secret" not in line
+    assert read("shop", {"key": " mb_secret\n"}).key == "mb_secret"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mb_secret", ""), ("ftp://me:secret@files.example.com:21/secret?key=secret", "ftp://files.example.com:21"),
+        ("https:mb_secret", ""), ("https://missedbeat.example.com:port/secret", ""), ("missedbeat.example.com/secret", ""),
+    ],
+)  # fmt: skip
+def test_an_address_that_is_none_is_refused_and_its_secrets_not_shown(
+    url: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key in the wrong place is one of them."""
+    assert read("shop", {"url": url}).url == ""
+    (line,) = [record.message for record in caplog.records]
+    assert "MISSEDBEAT_URL" in line
+    assert "secret" not in line
+    assert shown in line
+
+
+def test_of_an_address_only_what_is_used_is_kept() -> None:
+    """No message can show the rest."""
+    settings = read("shop", {"url": "https://me:secret@missedbeat.example.com:8443/prefix/?key=secret#secret"})
+    assert settings.address == "https://missedbeat.example.com:8443/prefix/api/v3/events"

@@ -37,7 +37,8 @@ def instrument(app: Any, **given: Any) -> Handle:
     All of these may be left out:
 
     - `key`, `url`, `environment`: else MISSEDBEAT_KEY, MISSEDBEAT_URL and MISSEDBEAT_ENVIRONMENT of the environment;
-    - `scope`: "beat" for what Beat sends, "all" for every task, or a function of (task, request) that says which others;
+    - `scope`: "beat" for what Beat sends, "all" for every task, or a function of (task, request) that says which others, asked
+      once as a run begins;
     - `include`, `exclude`: patterns of entry or task names;
     - `monitors`: a dict of entry name and `missedbeat.Monitor`;
     - `register`, `reconcile`: whether Beat's schedule makes monitors, and retires them;

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextvars import Token
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from celery import signals
 from celery.beat import PersistentScheduler, Scheduler
@@ -32,6 +33,7 @@ SYNC_EVERY = 900.0
 LOOK_EVERY = 15.0
 SAME_TIME = 1000  # milliseconds
 PROBE_TIMEOUT = 3.0
+NOTHING_SENT = "nothing was published: the task decided so"
 
 
 class Watch:
@@ -77,15 +79,18 @@ class Watch:
         said = (declare(self.handle, one) for one in found)
         self.declared = {str(one["name"]): steady(one, self.declared) for one in said if one is not None}
 
-    def dispatched(self, entry: Any, dispatch: Dispatch, result: Any) -> None:
-        """The message of an entry is at the broker."""
-        self.publish_error = None
-        run = getattr(result, "id", None)
+    def dispatched(self, entry: Any, dispatch: Dispatch) -> None:
+        """The message of an entry is at the broker; or its task saw to it that there is none, which is a run without anything to
+        do: neither is a run missed."""
         monitor = self._monitor(entry, dispatch)
-        if monitor and run and dispatch.is_published:
+        if dispatch.sent:
+            self.publish_error = None
+        if monitor:
             due, way = guard.run(self._next_due, entry, dispatch), guard.run(dispatch.way)
-            more = (*(due or ()), *(way or ()))
-            self.reporter.record("run.dispatched", monitor, str(run), more=more)
+            run = dispatch.run or str(uuid4())
+            self.reporter.record("run.dispatched", monitor, run, more=(*(due or ()), *(way or ())))
+            if not dispatch.sent:
+                self.reporter.record("run.ignored", monitor, run, more=("error", NOTHING_SENT))
 
     def dispatch_failed(self, entry: Any, dispatch: Dispatch, error: BaseException) -> None:
         """It is not, and Beat will not try again before the next time."""
@@ -133,9 +138,8 @@ class Watch:
         apply_async, tick = self.scheduler.apply_async, self.scheduler.tick
 
         def watched_apply_async(entry: Any, *args: Any, **named: Any) -> Any:
-            with _Dispatching(self, entry) as dispatching:
-                dispatching.result = apply_async(entry, *args, **named)
-            return dispatching.result
+            with _Dispatching(self, entry):
+                return apply_async(entry, *args, **named)
 
         def watched_tick(*args: Any, **named: Any) -> Any:
             interval = tick(*args, **named)
@@ -154,7 +158,8 @@ class Watch:
             self._probing.start()
         age = time.monotonic() - self.last_tick
         is_standby = not self.has_ticked and "redbeat" in type(self.scheduler).__module__
-        dues = {name: said["schedule"].get("next_due") for name, said in self.declared.items()}
+        opaque = {name: said["schedule"] for name, said in self.declared.items() if said["schedule"]["kind"] == "declared"}
+        dues = {name: schedule.get("next_due") for name, schedule in opaque.items()}
         interval = max(self.interval or 0.0, 0.0)
         facts = (
             "last_tick_age", round(age, 1), "tick_interval", round(interval, 1) if self.has_ticked else None,
@@ -190,10 +195,11 @@ class Watch:
         if self._said_goodbye or os.getpid() != self.pid:
             return
         self._said_goodbye = True
+        until = time.monotonic() + self.handle.settings.flush_timeout
         self.heart.close()
         if self.handle.settings.heartbeat is not None:
             self.reporter.record("beat.down")
-        self.handle.flush()
+        self.handle.flush(until - time.monotonic())
 
 
 class _Dispatching:
@@ -201,17 +207,15 @@ class _Dispatching:
 
     def __init__(self, watch: Watch, entry: Any) -> None:
         self.watch, self.entry = watch, entry
-        self.result: Any = None
         self.dispatch = Dispatch(public_name(entry.name, entry.task), str(entry.task))
 
-    def __enter__(self) -> _Dispatching:
+    def __enter__(self) -> None:
         self._token: Token[Dispatch | None] = DISPATCHING.set(self.dispatch)
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         DISPATCHING.reset(self._token)
         if error is None:
-            guard.run(self.watch.dispatched, self.entry, self.dispatch, self.result)
+            guard.run(self.watch.dispatched, self.entry, self.dispatch)
         elif isinstance(error, Exception):
             guard.run(self.watch.dispatch_failed, self.entry, self.dispatch, error)
 

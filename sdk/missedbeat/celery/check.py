@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,8 +12,9 @@ from typing import Any
 from celery.app.utils import find_app
 from celery.schedules import schedule
 
+from missedbeat.celery import NOT_SET_UP
 from missedbeat.celery.handle import Handle, handles
-from missedbeat.celery.lint import Finding, findings_of
+from missedbeat.celery.lint import Finding, findings_of, in_one_line
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import declare, settings_entries, watched
 from missedbeat.guard import guard
@@ -21,27 +23,63 @@ from missedbeat.settings import read
 
 FINE, PROBLEM, NO_APP = 0, 1, 2
 SLOTS = 5
+logger = logging.getLogger("missedbeat")
+
 NOT_INSTRUMENTED = Finding("The app is not instrumented: call instrument(app) where it is made.", True)
 
 
 def check(app_name: str, offline: bool, strict: bool) -> int:
     """Print all of it; 0 where all is well, 1 where something is not, 2 where there is no such app."""
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        app = find_app(app_name)
-        app.loader.import_default_modules()
-        app.finalize()
-    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
-        print(f"Cannot load the app {app_name!r}: {type(error).__name__}: {error}")
-        return NO_APP
-    handle = handles.get(id(app))
-    findings = [] if handle is not None else [NOT_INSTRUMENTED]
-    handle = handle or Handle(app, read(app.main, {}), None)
-    _print_schedule(handle)
-    findings += [] if offline else list(_reach(handle))
-    findings += findings_of(handle)
+    with _Complaints() as complaints:
+        app: Any = None
+        error: BaseException | None
+        try:
+            app, error = guard.attempt(_load, app_name)
+        except SystemExit as left:
+            error = left
+        if error is not None:
+            print(f"Cannot load the app {app_name!r}: {in_one_line(error)}")
+            return NO_APP
+        handle = handles.get(id(app))
+        findings = [] if handle is not None else [NOT_INSTRUMENTED]
+        handle = handle or Handle(app, read(app.main, {}), None)
+        _print_schedule(handle)
+        findings += [] if offline else list(_reach(handle))
+        findings += findings_of(handle)
+    findings += [Finding(words, True) for words in complaints.heard]
     _print_findings(findings)
     return PROBLEM if any(finding.is_problem or strict for finding in findings) else FINE
+
+
+def _load(app_name: str) -> Any:
+    app = find_app(app_name)
+    app.loader.import_default_modules()
+    app.finalize()
+    return app
+
+
+class _Complaints(logging.Handler):
+    """What our own log says of the settings meanwhile is kept for the list of problems, once each."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Without the traceback, if there is one; that nothing is set up is told elsewhere."""
+        if record.msg != NOT_SET_UP:
+            error = record.exc_info[1] if record.exc_info else None
+            self.heard[record.getMessage() + (f": {in_one_line(error)}" if error is not None else "")] = None
+
+    def __enter__(self) -> _Complaints:
+        self.propagated, logger.propagate = logger.propagate, False
+        logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logger.removeHandler(self)
+        logger.propagate = self.propagated
 
 
 def _print_schedule(handle: Handle) -> None:
@@ -76,7 +114,7 @@ def _in_words(said: dict[str, Any]) -> str:
 def _grace(said: dict[str, Any], entry: Any) -> str:
     if "grace" in said:
         return f"grace {said['grace']:g} s"
-    gap = guard.run(_smallest_gap, entry)
+    gap, _ = guard.attempt(_smallest_gap, entry)
     return f"grace {min(max((gap or 0.0) / 10, 60.0), 3600.0):g} s (by rule)"
 
 

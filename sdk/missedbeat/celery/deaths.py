@@ -13,10 +13,10 @@ from typing import Any
 from celery import signals
 from celery.worker import state
 
-from missedbeat.celery.handle import Received, handle_of
+from missedbeat.celery.handle import Handle, Received, handle_of
 from missedbeat.celery.hooks import MARK
 from missedbeat.celery.words import words_of
-from missedbeat.celery.worker import main_of
+from missedbeat.celery.worker import Main, main_of
 from missedbeat.event import UNKNOWN
 
 RECEIVED_KEPT = 2000
@@ -49,10 +49,7 @@ def on_failure(sender: Any = None, task_id: Any = None, exception: Any = None, *
     name = type(exception).__name__
     if name in NO_DEATHS or (name not in DEATHS and not main.is_prefork):
         return
-    known = main.handle.received.get(task_id)
-    if request.id == task_id:
-        monitor = main.handle.names.monitor_of(sender.name, request.__dict__)
-        known = Received(monitor, request.retries or 0) if monitor else None
+    known = _known(main, sender.name, request, task_id)
     if known is None or (task_id, known.att) in main.handle.told_lost:
         return
     main.handle.told_lost[task_id, known.att] = None
@@ -68,7 +65,7 @@ def on_retry(sender: Any = None, request: Any = None, reason: Any = None, **_: A
     main = main_of(sender.app)
     if main is None or main.pid != os.getpid() or MARK in request.__dict__:
         return
-    monitor = main.handle.names.monitor_of(sender.name, request.__dict__)
+    monitor = _monitor_of(main.handle, sender.name, request)
     if not monitor or (reason is None and not main.reporter.runs.is_underway(request.id)):
         return
     kind = "run.aborted" if reason is None else "run.retry"
@@ -83,7 +80,7 @@ def on_revoked(
     handle = handle_of(sender.app)
     if handle is None or handle.reporter is None:
         return
-    monitor = handle.names.monitor_of(sender.name, request.__dict__)
+    monitor = _monitor_of(handle, sender.name, request)
     if not monitor:
         return
     att = request.retries or 0
@@ -107,6 +104,25 @@ def on_rejected(sender: Any = None, message: Any = None, exc: Any = None, **_: A
     """A message that makes no sense. It is ours only if its headers can be read."""
     headers = message.headers or {}
     _refused(sender, message, "run.rejected", headers.get("task"), headers.get("id"), type(exc).__name__ if exc else "")
+
+
+def _known(main: Main, task: str, request: Any, run: str) -> Received | None:
+    """Whose run it is that died: up to Celery 5.6, and for some deaths since, the request is an empty one."""
+    if request.id == run:
+        monitor = _monitor_of(main.handle, task, request)
+        return Received(monitor, request.retries or 0) if monitor else None
+    main.reporter.drain()
+    begun = main.reporter.runs.underway(run)
+    return main.handle.received.get(run) or (Received(begun.monitor, begun.att) if begun is not None else None)
+
+
+def _monitor_of(handle: Handle, task: str, request: Any) -> str:
+    """Where only a function knows whose run it is, it was asked as the run began, by the process that began it."""
+    monitor = handle.names.monitor_of(task, request.__dict__)
+    if not monitor and handle.reporter is not None:
+        handle.reporter.drain()
+        monitor = handle.reporter.runs.monitor_of(request.id)
+    return monitor
 
 
 def _was_revoked(request: Any) -> bool:

@@ -19,14 +19,21 @@ class Dispatch:
 
     entry: str
     task: str
-    is_published: bool = False
+    run: str = ""
+    sent: str = ""
+    """The task that was sent."""
     message: Mapping[str, Any] = field(default_factory=dict)
     queue: str = ""
 
-    def publish(self, headers: Mapping[str, Any], body: Any, routing_key: Any) -> None:
-        """Its message is on its way. The first one only: whatever else is published meanwhile is not the entry's."""
-        self.is_published = True
+    def takes(self, task: str) -> bool:
+        """Whether a message of this task is the entry's. The first one is, for a task may send another one in its place; so is
+        the entry's own task after that, for it may send another one before itself."""
+        return not self.sent or self.sent != self.task == task
+
+    def publish(self, task: str, headers: Mapping[str, Any], body: Any, routing_key: Any) -> None:
+        """Its message is on its way."""
         self.message = headers if "id" in headers or not isinstance(body, dict) else body  # else it is of protocol 1
+        self.sent, self.run = task, str(self.message.get("id") or "")
         self.queue = str(routing_key or "")[:100]
 
     def way(self) -> tuple[Any, ...]:

@@ -58,7 +58,7 @@ class Heart:
     def _turn(self) -> None:
         self._wait(3600.0 if self._seconds is None else self._next_at - time.monotonic())
         if self._listen is not None:
-            self._listen()
+            guard.run(self._listen)
         if self._seconds is not None and time.monotonic() >= self._next_at and not self._closed:
             self._next_at = time.monotonic() + self._seconds
             self._beat()

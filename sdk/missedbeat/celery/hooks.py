@@ -51,8 +51,8 @@ def on_publish(sender: Any = None, headers: Any = None, body: Any = None, routin
     if not isinstance(headers, dict):
         return
     dispatch = current_dispatch()
-    if dispatch is not None and not dispatch.is_published and dispatch.task == sender:
-        dispatch.publish(headers, body, routing_key)
+    if dispatch is not None and dispatch.takes(str(sender)):
+        dispatch.publish(str(sender), headers, body, routing_key)
         headers[HEADER] = {"e": dispatch.entry, "p": now_ms()}
         return
     ours = headers.get(HEADER)
@@ -89,7 +89,7 @@ def on_prerun(task_id: Any = None, task: Any = None, **_: Any) -> None:
     headers = request.__dict__
     monitor = handle.names.monitor_of(task.name, headers, request)
     if request.is_eager:
-        monitor = _eager_monitor(handle, task.name, monitor)
+        monitor = _eager_monitor(handle, task.name, str(task_id), monitor)
     if not monitor:
         return
     mark = headers[MARK] = Mark(monitor, handle.reporter.new_execution(), time.monotonic())
@@ -98,11 +98,11 @@ def on_prerun(task_id: Any = None, task: Any = None, **_: Any) -> None:
     handle.reporter.record("run.started", monitor, task_id, att, mark.x, _circumstances(handle, request))
 
 
-def _eager_monitor(handle: Handle, task: str, monitor: str) -> str:
+def _eager_monitor(handle: Handle, task: str, run: str, monitor: str) -> str:
     """No message went anywhere: it is the entry's if Beat itself runs it, and else of interest only if a person says so."""
     dispatch = current_dispatch()
-    if dispatch is not None and not dispatch.is_published and dispatch.task == task:
-        dispatch.is_published = True
+    if dispatch is not None and dispatch.takes(task):
+        dispatch.sent, dispatch.run = task, run
         return f"entry:{dispatch.entry}"
     return monitor if handle.settings.eager else ""
 
@@ -151,8 +151,8 @@ def _end(handle: Handle, request: Any, state: str, retval: Any) -> tuple[str, tu
     how = handle.settings.exceptions
     in_flight = None if request.is_eager else sys.exc_info()[1]  # the caller's own, where that is in this process
     if state == "SUCCESS":
-        words = words_of(in_flight, how) if in_flight is not None else ""
-        return ENDS[state], ("warning", f"its result could not be stored: {words}"[:500]) if words else ()
+        words = words_of(in_flight, "type") if in_flight is not None and how != "none" else ""  # more may show the result
+        return ENDS[state], ("warning", f"its result could not be stored: {words}") if words else ()
     if state == "RETRY":
         return ENDS[state], _retry(handle, retval, how)
     if state == "IGNORED":  # either it had nothing to do, or it put another task in its place, under its own id

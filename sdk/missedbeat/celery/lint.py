@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 from missedbeat.celery.handle import Handle
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import settings_entries, watched
+from missedbeat.guard import guard
 
 VISIBILITY = 3600  # of kombu's Redis transport, where nothing else is said
 LONG_INTERVAL = 3600
+NEVER_RUN = {"celery.chain": "chain", "celery.group": "group"}
+ONLY_SEND = {"celery.chord": "chord", "celery.chunks": "chunks"}
 DEFAULT_FILE = "celerybeat-schedule"
 
 
@@ -32,17 +35,34 @@ class App(NamedTuple):
     """The tasks that are watched and known here."""
 
 
+Rule = Callable[[App], Iterator[Finding]]
+
+
 def findings_of(handle: Handle) -> list[Finding]:
     """All of an app, problems first."""
     app = _look_at(handle)
-    found = [finding for rule in RULES for finding in rule(app)]
+    found = [finding for rule in RULES for finding in _guarded(rule, app)]
     return sorted(found, key=lambda finding: not finding.is_problem)
+
+
+def _guarded(rule: Rule, app: App) -> list[Finding]:
+    """A rule that fails is no reason to say nothing of the others."""
+    found, error = guard.attempt(lambda: list(rule(app)))
+    if error is None:
+        return found or []
+    return [Finding(f"{rule.__name__.strip('_').replace('_', ' ').capitalize()} could not be checked: {in_one_line(error)}")]
+
+
+def in_one_line(error: BaseException) -> str:
+    """What went wrong, for people at a terminal."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _look_at(handle: Handle) -> App:
     entries = [one.entry for one in watched(handle, settings_entries(handle.app))]
     names = {str(entry.task) for entry in entries} | set(handle.names.checks)
-    tasks = {name: handle.app.tasks[name] for name in sorted(names) if name in handle.app.tasks}
+    own = sorted(name for name in names if name in handle.app.tasks and not name.startswith("celery."))
+    tasks = {name: handle.app.tasks[name] for name in own}
     return App(handle, handle.app.conf, entries, tasks)
 
 
@@ -58,6 +78,26 @@ def _unknown_tasks(app: App) -> Iterator[Finding]:
     for task in app.handle.names.checks:
         if task not in app.handle.app.tasks:
             yield Finding(f"missedbeat_monitors names {task!r}, which is no task of this app: check its name.", True)
+
+
+def _canvas(app: App) -> Iterator[Finding]:
+    """Beat sends a signature as the one task that it names, not as a program that calls it does."""
+    for entry in app.entries:
+        name, task = _name(entry), str(entry.task)
+        if task in NEVER_RUN:
+            what = NEVER_RUN[task]
+            yield Finding(f"Entry {name!r} is a {what}, and Beat cannot send one: schedule a task that calls the {what}.", True)
+        if task in ONLY_SEND:
+            yield Finding(
+                f'Entry {name!r} is watched until its {ONLY_SEND[task]} is sent, not until that ends: say scope="all", and each '
+                "task of it has a check of its own."
+            )
+
+
+def _broker(app: App) -> Iterator[Finding]:
+    _, error = guard.attempt(lambda: app.handle.app.connection_for_write().transport)
+    if error is not None:
+        yield Finding(f"broker_url cannot be used here: {in_one_line(error)}; install its transport, or check it.", True)
 
 
 def _unknown_monitors(app: App) -> Iterator[Finding]:
@@ -88,9 +128,11 @@ def _acks(app: App) -> Iterator[Finding]:
 
 def _visibility(app: App) -> Iterator[Finding]:
     """Redis gives a message that is not acknowledged to another worker after a while."""
-    if not str(app.handle.app.connection_for_write().transport_cls).startswith(("redis", "sentinel")):
+    url = app.conf.broker_write_url
+    first = url[0] if isinstance(url, (list, tuple)) and url else url
+    if not str(first).startswith(("redis", "sentinel")):
         return
-    shown = int((app.conf.broker_transport_options or {}).get("visibility_timeout", VISIBILITY))
+    shown = int((app.conf.broker_transport_options or {}).get("visibility_timeout") or VISIBILITY)
     long = [name for name, task in app.tasks.items() if task.acks_late and (task.time_limit or shown + 1) > shown]
     if long:
         yield Finding(
@@ -146,6 +188,7 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(all_names[:3]) + more
 
 
-RULES: tuple[Callable[[App], Iterator[Finding]], ...] = (
-    _eager, _unknown_tasks, _unknown_monitors, _time_limits, _acks, _visibility, _results, _names_with_arguments, _schedule_file,
+RULES: tuple[Rule, ...] = (
+    _eager, _broker, _unknown_tasks, _canvas, _unknown_monitors, _time_limits, _acks, _visibility, _results,
+    _names_with_arguments, _schedule_file,
 )  # fmt: skip

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
+from uuid import UUID
 
+from missedbeat.guard import guard
 from missedbeat.settings import Settings
 
 HEADER = "missedbeat"
@@ -15,6 +19,9 @@ of a run that no entry started and that is published again."""
 
 LONGEST = 200
 KNOWN_KEPT = 10_000
+CALL = re.compile(r"\S\(")
+
+logger = logging.getLogger("missedbeat")
 
 
 class Names:
@@ -30,16 +37,16 @@ class Names:
     def checks(self) -> Mapping[str, str]:
         """Task name and check of `app.conf.missedbeat_monitors`; read at the first use, for that loads the settings."""
         if self._checks is None:
-            said = self._app.conf.get("missedbeat_monitors") or {}
-            self._checks = {str(task): f"check:{check}" for task, check in dict(said).items()}
+            self._checks = _checks_in(self._app.conf.get("missedbeat_monitors"))
         return self._checks
 
     def monitor_of(self, task: str, headers: Mapping[str, Any], request: Any = None) -> str:
-        """The monitor of a run of this task with these headers; empty if it is none of ours."""
+        """The monitor of a run of this task with these headers; empty if it is none of ours. Where a function is the scope, it is
+        asked with the request of a run that begins; of any other run we know less: without a request nobody is asked."""
         monitor = self.checks.get(task) or _monitor_in(headers)
         if monitor:
             return monitor
-        entry = entry_in(headers) or self._entry_by_task(task, headers)
+        entry = entry_in(headers, task) or self._entry_by_task(task, headers)
         if entry:
             return f"entry:{entry}" if self.is_watched(entry, task) else ""
         return f"task:{task}" if self._in_scope(task, request) else ""
@@ -61,7 +68,9 @@ class Names:
         scope = self._settings.scope
         if scope == "beat" or not self.is_watched("", task):
             return False
-        return scope == "all" or bool(callable(scope) and scope(self._app.tasks.get(task), request))
+        if not callable(scope):
+            return True
+        return request is not None and bool(guard.run(scope, self._app.tasks.get(task), request))
 
     def _is_let_through(self, entry: str, task: str) -> bool:
         names = [name for name in (entry, task) if name]
@@ -79,11 +88,11 @@ class Names:
         return self._only_entries.get(task, "")
 
 
-def entry_in(headers: Mapping[str, Any]) -> str:
+def entry_in(headers: Mapping[str, Any], task: str) -> str:
     """The entry that the headers of a message name: ours, or that of django-celery-beat."""
     ours = headers.get(HEADER)
     entry = ours.get("e") if isinstance(ours, dict) else None
-    return str(entry or headers.get("periodic_task_name") or "")
+    return str(entry) if entry else public_name(headers.get("periodic_task_name") or "", task)
 
 
 def _monitor_in(headers: Mapping[str, Any]) -> str:
@@ -99,16 +108,28 @@ def published_in(headers: Mapping[str, Any]) -> int | None:
 
 
 def public_name(entry: Any, task: Any) -> str:
-    """The name that we call an entry by. `add_periodic_task` without a name uses the call, with all its arguments, which have no
-    place in any event: these are told apart by a hash."""
+    """The name that we call an entry by. `add_periodic_task` without a name uses the call, or all calls of a chain or group, with
+    all their arguments, which have no place in any event: these are told apart by a hash."""
     name, task = str(entry), str(task)
-    if name != task and name.startswith(f"{task}("):
+    if name != task and (name.startswith(f"{task}(") or (task.startswith("celery.") and CALL.search(name))):
         return f"{task[: LONGEST - 9]}#{_hash(name)}"
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}#{_hash(name)}"
 
 
 def _hash(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _checks_in(said: Any) -> dict[str, str]:
+    """What `missedbeat_monitors` says, as far as it makes sense; each of the rest with a word about it."""
+    if not isinstance(said, Mapping):
+        if said is not None:
+            logger.warning("missedbeat_monitors is %r; it must be a dict of task names and checks; it is ignored", said)
+        return {}
+    for task, check in said.items():
+        if not isinstance(check, (str, UUID)):
+            logger.warning("missedbeat_monitors: the check of %r must be an id or a slug, and not %r; it is ignored", task, check)
+    return {str(task): f"check:{check}" for task, check in said.items() if isinstance(check, (str, UUID))}
 
 
 def _only_entries(schedule: Mapping[Any, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from missedbeat.monitor import Monitor
 
 Declaration = dict[str, Any]
 
+logger = logging.getLogger("missedbeat")
+
 
 class Watched(NamedTuple):
     """An entry of Beat that is watched under this name."""
@@ -27,7 +30,7 @@ def watched(handle: Handle, entries: Iterable[Any]) -> Iterator[Watched]:
     """Of Beat's entries those that become monitors. A task that reports to a check of its own needs none."""
     for entry in entries:
         name = public_name(entry.name, entry.task)
-        if entry.task not in handle.names.checks and handle.names.is_watched(name, str(entry.task)):
+        if str(entry.task) not in handle.names.checks and handle.names.is_watched(name, str(entry.task)):
             yield Watched(name, entry)
 
 
@@ -36,7 +39,7 @@ def declare(handle: Handle, one: Watched) -> Declaration | None:
     schedule = guard.run(describe, one.entry.schedule)
     if schedule is None:
         return None
-    if schedule["kind"] == "declared":
+    if schedule["kind"] == "declared" or (schedule["kind"] == "every" and one.entry.last_run_at is not None):
         schedule["next_due"] = guard.run(next_due, one.entry.schedule, one.entry.last_run_at)
     monitor = handle.settings.monitors.get(one.name) or handle.settings.monitors.get(str(one.entry.name)) or Monitor()
     return {"name": one.name, "schedule": schedule, "task": str(one.entry.task), **monitor.declared()}
@@ -51,8 +54,14 @@ def declared_by_settings(handle: Handle) -> list[Declaration]:
 
 def settings_entries(app: Any) -> list[Any]:
     """`beat_schedule` of the app, as Beat's own entries."""
-    made = [guard.run(_entry, app, name, given) for name, given in dict(app.conf.beat_schedule or {}).items()]
-    return [entry for entry in made if entry is not None]
+    entries = []
+    for name, given in dict(app.conf.beat_schedule or {}).items():
+        entry, error = guard.attempt(_entry, app, name, given)
+        if error is not None:
+            logger.warning("beat_schedule: the entry %r cannot be read: %s: %s", name, type(error).__name__, error)
+        else:
+            entries.append(entry)
+    return entries
 
 
 def _entry(app: Any, name: str, given: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 
 from missedbeat.guard import guard
@@ -9,11 +10,21 @@ from missedbeat.guard import guard
 MOST = 500
 FRAMES = 5
 
+SHOW_VALUES = frozenset({"SchedulingError", "MaybeEncodingError"})
+"""Beat's error, which says the entry's name, and that may be the call with its arguments; the pool's, which says a result."""
+CODING = frozenset({"EncodeError", "DecodeError"})
+"""Kombu's, in the words of the serializer: those of Python and its json name types, those of yaml and pickle show values."""
+PLAIN = (TypeError, ValueError)
+RETRIES_USED_UP = re.compile(r"(Can't retry .*?) args:.*", re.DOTALL)
+"""Celery's words, when a task retries too often without an exception of its own."""
+
 
 def words_of(error: BaseException, how: str) -> str:
     """At most 500 characters; a name where an exception cannot even say its message."""
     if how == "none":
         return ""
+    while type(error).__name__ == "SchedulingError" and (cause := error.__cause__ or error.__context__):
+        error = cause
     name = type(error).__name__
     if how == "type":
         return name[:MOST]
@@ -25,14 +36,22 @@ def words_of(error: BaseException, how: str) -> str:
 
 
 def _message_of(error: BaseException) -> str:
-    """Its message, where some exceptions show themselves as code."""
+    """Its message, where some exceptions show themselves as code, and others show arguments and results."""
     name = type(error).__name__
+    if name in SHOW_VALUES:
+        return ""
+    if name in CODING:
+        cause = error.__cause__ or error.__context__
+        return str(error) if cause is None or isinstance(cause, PLAIN) else type(cause).__name__
+    if hasattr(error, "error_count") and type(error).__module__.startswith("pydantic"):
+        return f"{error.title}: {', '.join(one['type'] for one in error.errors())}"  # type: ignore[attr-defined]
     if name == "TimeLimitExceeded":
         return f"{error.args[0]} s" if error.args else ""
     if name == "Reject":
         return str(getattr(error, "reason", None) or "")
     message = str(error)
-    return ", ".join(map(str, error.args)) if message.startswith(f"{name}(") else message
+    message = ", ".join(map(str, error.args)) if message.startswith(f"{name}(") else message
+    return RETRIES_USED_UP.sub(r"\1", message)
 
 
 def _places(traceback: TracebackType | None) -> str:

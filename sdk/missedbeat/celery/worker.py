@@ -14,6 +14,7 @@ from celery.worker import state
 from missedbeat.celery.handle import Handle, handle_of
 from missedbeat.celery.heart import Heart
 from missedbeat.celery.registration import declared_by_settings
+from missedbeat.guard import guard
 from missedbeat.reporter import Reporter
 
 CHUNK = 100
@@ -54,12 +55,12 @@ class Main:
 
     def beat(self) -> None:
         """One heartbeat, with every watched run under way; before it, that the worker is stopping, if it is."""
-        self.reporter.drain()
-        active = self._active()
+        guard.run(self.reporter.drain)
+        active = guard.run(self._active) or []
         if self.stops and not self.stopping_told:
             self.stopping_told = True
             self.reporter.record("worker.stopping", more=("active", active[:CHUNK]))
-        facts = self._facts()
+        facts = guard.run(self._facts) or ()
         chunks = [active[start : start + CHUNK] for start in range(0, len(active), CHUNK)] or [[]]
         self.reporter.beat("worker.beat", [("active", chunk, *facts) for chunk in chunks])
 
@@ -73,6 +74,7 @@ class Main:
         if self.said_goodbye or os.getpid() != self.pid or self.consumer is None:
             return
         self.said_goodbye = True
+        until = time.monotonic() + self.handle.settings.flush_timeout
         self.heart.close()
         self.reporter.drain()
         if self.lives:
@@ -81,19 +83,23 @@ class Main:
             self.reporter.record("worker.down")
         stops = self.stops
         self.handle.is_shutting_down = lambda: self.stops > stops
-        self.handle.flush()
+        self.handle.flush(until - time.monotonic())
 
     def _active(self) -> list[list[Any]]:
-        """Monitor, run, execution and age of each watched run that did not end."""
-        now, listed, alive = time.time(), [], set()
-        for request in _requests():
-            monitor = self.handle.names.monitor_of(request.task.name, request.request_dict)
-            alive.add(request.id)
-            if monitor and not self.reporter.runs.has_ended(request.id):
-                x = self.reporter.runs.execution_of(request.id)
-                listed.append([monitor, request.id, x, round(max(0.0, now - (request.time_start or now)), 1)])
-        self.reporter.runs.forget(alive, int(now * 1000))
-        return listed
+        """What is said of each watched run that did not end. One of which nothing can be said does not silence the others."""
+        requests, now = _requests(), time.time()
+        listed = [guard.run(self._listed, request, now) for request in requests]
+        self.reporter.runs.forget({request.id for request in requests}, int(now * 1000))
+        return [one for one in listed if one is not None]
+
+    def _listed(self, request: Any, now: float) -> list[Any] | None:
+        """Its monitor, as its start named it, its id, execution and age."""
+        runs = self.reporter.runs
+        if runs.has_ended(request.id):
+            return None
+        monitor = runs.monitor_of(request.id) or self.handle.names.monitor_of(request.task.name, request.request_dict)
+        age = round(max(0.0, now - (request.time_start or now)), 1)
+        return [monitor, request.id, runs.execution_of(request.id), age] if monitor else None
 
     def _about(self) -> tuple[Any, ...]:
         pool = getattr(self.worker.pool_cls, "__module__", "").rpartition(".")[2]
@@ -117,6 +123,7 @@ def on_worker_setup(instance: Any = None, **_: Any) -> None:
     handle = handle_of(instance.app)
     if handle is not None and handle.reporter is not None and id(handle) not in _mains:
         _mains[id(handle)] = main = Main(handle, handle.reporter, instance)
+        guard.run(getattr, handle.names, "checks")  # read before the fork, so that not each child complains about it
         atexit.register(main.goodbye)
 
 
