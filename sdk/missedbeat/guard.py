@@ -34,11 +34,15 @@ class Guard:
             return None, error
 
     def wrap(self, work: Callable[..., Result]) -> Callable[..., Result | None]:
-        """`work`, always run in here."""
+        """`work`, always run in here; written out, for every hook goes this way."""
 
         @wraps(work)
         def guarded(*args: Any, **named: Any) -> Result | None:
-            return self.run(work, *args, **named)
+            try:
+                return work(*args, **named)
+            except Exception as error:  # noqa: BLE001 - and this is the same one
+                self._note(work, error)
+                return None
 
         return guarded
 
