@@ -139,7 +139,7 @@ class Story:
         for found, slot in reversed(self.verdicts):
             if found != kind:
                 break
-            row += [slot] if not row or row[-1] != slot else []
+            row += [slot] if slot is None or not row or row[-1] != slot else []  # what belongs to no slot stands for itself
         return len(row)
 
     def end_of(self, start: Start) -> datetime | None:

@@ -238,6 +238,14 @@ def test_one_failure_counts_per_slot() -> None:
     assert life.success(30).monitor.failures == 0
 
 
+def test_failures_before_the_first_slot_of_a_calendar_count_each() -> None:
+    """They belong to no slot, so none of them can stand for another: two are told where two are to be told."""
+    tonight = OnCalendar("2026-06-02 00:00:00", "UTC")
+    life = Life(a_rule(tonight, failures_to_alert=2)).fail(0)
+    assert life.status == "up"
+    assert life.fail(1).status == "down"
+
+
 def test_recovery_takes_as_many_slots_as_asked_and_starts_again_at_a_deadline() -> None:
     """Two successes of one slot are one, and silence between two begins the count anew."""
     life = living("down", successes_to_recover=2).success(100).success(110)
