@@ -55,3 +55,8 @@ class Unavailable(MissedbeatError):
 
 class BadSettings(MissedbeatError):
     """The settings do not allow a start; one line for each thing to mend."""
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, in one line for the log: its kind and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -34,6 +34,7 @@ from app.errors import (
     TooMany,
     TooSlow,
     Unavailable,
+    in_words,
 )
 from app.store import accounts, blackouts
 from app.store.engine import Sessions
@@ -213,7 +214,7 @@ async def _hung_up(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _away(_: Request, error: Exception) -> JSONResponse:
-    log.warning("the database cannot be reached", error=type(error).__name__)
+    log.warning("the database cannot be reached", error=in_words(error))
     return JSONResponse({"error": "the database cannot be reached: try again"}, 503, {"Retry-After": "2"})
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import metrics
 from app.clock import utc_now
+from app.errors import in_words
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
 from app.notify.outbound import Outbound
@@ -79,7 +80,7 @@ class Worker:
             await job.run()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             metrics.JOB_FAILURES.labels(job.name).inc()
-            log.warning("round failed", job=job.name, error=f"{type(error).__name__}: {error}".splitlines()[0])
+            log.warning("round failed", job=job.name, error=in_words(error))
         except Exception:  # the job wrapper: one bad round must not end the loop
             metrics.JOB_FAILURES.labels(job.name).inc()
             log.exception("round failed", job=job.name)
@@ -94,7 +95,7 @@ class Worker:
                     await asyncio.wait(rounds, timeout=DRAIN_LIMIT / 2)
                 await self.deliverer.drain(DRAIN_LIMIT / 2)
         except (TimeoutError, SQLAlchemyError, OSError) as error:
-            log.warning("not everything was finished", error=type(error).__name__)
+            log.warning("not everything was finished", error=in_words(error))
         await self._post.aclose()
         for engine in self._engines:
             await engine.dispose()

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app import metrics
 from app.clock import monotonic, utc_now
 from app.domain.skew import OLDEST_REPORT
+from app.errors import in_words
 from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.ping import Ping
@@ -130,7 +131,7 @@ class Inbox:
             self.failing_since = monotonic()
         self._unrecorded += 1
         if monotonic() >= self._silent_until:
-            log.warning("batches not recorded", batches=self._unrecorded, error=_words(error))
+            log.warning("batches not recorded", batches=self._unrecorded, error=in_words(error))
             self._unrecorded, self._silent_until = 0, monotonic() + SAY_EVERY
 
     async def _record(self, batch: Sequence[Waiting], again: bool = True) -> None:
@@ -162,7 +163,7 @@ class Inbox:
             await self._make_partitions(reports=any(w.ping.at is not None for w in batch))
             await self._record(batch, again=False)
         elif len(batch) == 1:
-            log.error("check-in cannot be recorded", signal=str(batch[0].ping.target.signal), error=_words(error))
+            log.error("check-in cannot be recorded", signal=str(batch[0].ping.target.signal), error=in_words(error))
             _resolve(batch[0], answers.AWAY)
         else:
             middle = len(batch) // 2
@@ -182,7 +183,3 @@ class Inbox:
 def _resolve(waiting: Waiting, answer: Answer) -> None:
     if not waiting.answer.done():
         waiting.answer.set_result(answer)
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import monotonic
+from app.errors import in_words
 from app.ingest.inbox import AWAY, Inbox
 from app.store import blackouts
 from app.store.engine import Sessions
@@ -53,7 +54,7 @@ class Ticker:
                 found = await blackouts.tick(session, self._process, first=self._ticked_at is None, last=last)
                 await session.commit()
         except (*AWAY, SQLAlchemyError) as error:
-            log.warning("tick not committed", error=type(error).__name__)
+            log.warning("tick not committed", error=in_words(error))
             return False
         self._ticked_at = monotonic()
         if failing_since is not None:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clock import monotonic, utc_now
 from app.domain.message import Message, compose, plain
 from app.domain.retry import FALLBACK_AFTER, next_try
-from app.errors import BadSettings
+from app.errors import BadSettings, in_words
 from app.notify.senders import Outcome, Parcel, Post, Verdict
 from app.store import blackouts, channels, outbox
 from app.store.engine import Sessions
@@ -103,7 +103,7 @@ class Deliverer:
             try:
                 state = await self._settle(claimed, outcome, took)
             except AWAY as error:
-                log.warning("a delivery is not settled yet", delivery=str(claimed.id), error=type(error).__name__)
+                log.warning("a delivery is not settled yet", delivery=str(claimed.id), error=in_words(error))
                 await asyncio.sleep(SETTLE_AGAIN)
             else:
                 log.info("delivery", id=str(claimed.id), kind=claimed.kind, state=state, answer=outcome.answer, took=took)

@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import metrics
+from app.errors import in_words
 from app.store import monitors
 from app.store.blackouts import Moment
 
@@ -19,8 +20,3 @@ async def set_aside(session: AsyncSession, raw: Mapping[str, Any], moment: Momen
     why = in_words(error)
     log.error("monitor set aside for an hour", project=str(raw["project_id"]), unique_key=raw["unique_key"], error=why)
     await monitors.set_aside(session, raw["project_id"], raw["id"], moment.now + monitors.SET_ASIDE_FOR, why)
-
-
-def in_words(error: Exception) -> str:
-    """What went wrong, in a line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -11,13 +11,14 @@ from app import metrics
 from app.domain.monitor import on_silence
 from app.domain.state import Decision
 from app.domain.vigil import Waiting, follow, on_release
+from app.errors import in_words
 from app.store import decisions, holding, monitors
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.holding import Beat
 from app.store.monitors import UNREADABLE
 from app.store.rows import Locked
-from app.sweeper.aside import in_words, set_aside
+from app.sweeper.aside import set_aside
 
 log = structlog.get_logger()
 
