@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from math import inf
+from typing import Union
 
-from missedbeat.event import ENDS, GOOD_ENDS, LIVES, SYNC, Event
+from missedbeat.event import ENDS, GOOD_ENDS, LIVES, SYNC, Event, Told
+
+Waiting = Union[Event, Told]
 
 
 class Buffer:
@@ -17,9 +20,9 @@ class Buffer:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._others: deque[Event] = deque()
-        self._good_ends: deque[Event] = deque()
-        self._bad_ends: deque[Event] = deque()
+        self._others: deque[Waiting] = deque()
+        self._good_ends: deque[Waiting] = deque()
+        self._bad_ends: deque[Waiting] = deque()
         self._by_worth = (self._others, self._good_ends, self._bad_ends)
         self._beats: dict[str, Sequence[Event]] = {}
         self.dropped: dict[str, int] = {}
@@ -32,7 +35,7 @@ class Buffer:
         """Whether nothing waits, not even a heartbeat."""
         return not (len(self) or self._beats)
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Waiting) -> None:
         """Take one more; where it is full, the oldest of those that are worth least goes."""
         if len(self) >= self._most:
             oldest = _first(self._by_worth)
@@ -46,11 +49,12 @@ class Buffer:
             self.drop(old.type)
         self._beats[kind] = events
 
-    def take(self) -> Event | None:
+    def take(self) -> Waiting | None:
         """The schedule, if it waits, for others mean its entries; or else the one that waits longest, heartbeats not counted."""
         for sync in self._beats.pop(SYNC, ()):
             return sync
-        return _first(sorted(self._by_worth, key=_age))
+        oldest = min((queue for queue in self._by_worth if queue), key=_age, default=None)
+        return None if oldest is None else _first((oldest,))
 
     def newest_beats(self) -> list[Sequence[Event]]:
         """The heartbeats that wait; they stay until `sent`."""
@@ -73,13 +77,13 @@ class Buffer:
             if self.dropped[kind] <= 0:
                 self.dropped.pop(kind)
 
-    def _queue_of(self, kind: str) -> deque[Event]:
+    def _queue_of(self, kind: str) -> deque[Waiting]:
         if kind in GOOD_ENDS:
             return self._good_ends
         return self._bad_ends if kind in ENDS or kind in LIVES else self._others
 
 
-def _first(queues: Iterable[deque[Event]]) -> Event | None:
+def _first(queues: Iterable[deque[Waiting]]) -> Waiting | None:
     for queue in queues:
         try:
             return queue.popleft()
@@ -88,9 +92,9 @@ def _first(queues: Iterable[deque[Event]]) -> Event | None:
     return None
 
 
-def _age(queue: deque[Event]) -> float:
+def _age(queue: deque[Waiting]) -> float:
     """When its first was seen."""
     try:
         return queue[0].ts
-    except IndexError:
+    except IndexError:  # another thread was quicker
         return inf

@@ -6,7 +6,6 @@ A tuple and no dict: thousands of them may wait while the server is away.
 from __future__ import annotations
 
 import hashlib
-import sys
 from typing import Any, NamedTuple
 
 ENDS = frozenset(
@@ -54,6 +53,14 @@ class Event(NamedTuple):
         return fields
 
 
+class Told(NamedTuple):
+    """An event that is text already, for a child of the pool made it; `ts` as there."""
+
+    type: str
+    ts: int
+    text: bytes
+
+
 def short_run(run: str) -> str:
     """A run's id as it is told everywhere: as it is, or cut and with a hash where the service would not take it."""
     return run if len(run) <= LONGEST_RUN else _cut(run, LONGEST_RUN)
@@ -69,10 +76,3 @@ def short_monitor(monitor: str) -> str:
 
 def _cut(name: str, most: int) -> str:
     return f"{name[: most - 9]}#{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
-
-
-def read(fields: list[Any]) -> Event:
-    """An event that came as a list; names that come again and again are held once."""
-    kind, process, seq, ts, monitor, *rest = fields
-    run, att, x, more = rest
-    return Event(sys.intern(kind), sys.intern(process), seq, ts, sys.intern(monitor), run, att, x, tuple(more))

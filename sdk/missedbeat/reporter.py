@@ -18,16 +18,16 @@ from typing import Any
 
 from missedbeat import __version__
 from missedbeat.buffer import Buffer
-from missedbeat.event import UNKNOWN, Event, short_monitor, short_run
+from missedbeat.event import UNKNOWN, Event, Told, short_monitor, short_run
 from missedbeat.guard import guard
 from missedbeat.post import Answer, Post
 from missedbeat.relay import Relay
+from missedbeat.relayed import in_text, pack, unpack
 from missedbeat.runs import Runs
 from missedbeat.sender import Sender, Way
 from missedbeat.settings import Settings
 
 AGENT = f"missedbeat-python/{__version__}"
-_encode = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def now_ms() -> int:
@@ -101,13 +101,7 @@ class Reporter:
     def said(self, event: Event) -> dict[str, Any] | None:
         """An event as it goes over the wire; None where `before_send` takes it back, or fails: what it would have hidden must not
         go out."""
-        said = event.said(self.boot)
-        if self.settings.before_send is None:
-            return said
-        kept = guard.run(lambda change: (change(said),), self.settings.before_send)
-        if kept is None:
-            self._buffer.drop(event.type)
-        return kept[0] if kept is not None and isinstance(kept[0], dict) else None
+        return self._approved(event.said(self.boot), event.type)
 
     # kinds of processes
 
@@ -127,10 +121,14 @@ class Reporter:
     def drain(self) -> None:
         """Take in what the children wrote; nobody but the main process may, for what one has read no other will."""
         if self.relay is not None and self._reads_relay:
-            for event, dropped in self.relay.read():
-                for kind, times in dropped.items():
-                    self._buffer.drop(kind, times)
-                self.take(event)
+            for relayed in map(unpack, self.relay.read()):
+                if relayed is not None:
+                    for kind, times in relayed.dropped.items():
+                        self._buffer.drop(kind, times)
+                    self.runs.note(relayed.event)
+                    self._buffer.append(relayed.told)
+            if not self._buffer.is_empty:
+                self._sender.ring()
 
     def flush(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
         """Send what waits; False if that did not work out in time. A child has nothing to flush: it kept nothing."""
@@ -173,7 +171,8 @@ class Reporter:
         self._sender = Sender(self._way, self._buffer, self._envelope, self._write)
 
     def _hand_over(self, event: Event) -> None:
-        if self.relay is not None and self.relay.write(event, self._unsaid):
+        line = pack(event, self.boot, self._unsaid) if self.relay is not None else None
+        if line is not None and self.relay is not None and self.relay.write(line):
             self._unsaid = {}
         else:
             self._unsaid[event.type] = self._unsaid.get(event.type, 0) + 1
@@ -190,11 +189,23 @@ class Reporter:
         }  # fmt: skip
         return in_text(said)
 
-    def _write(self, event: Event) -> bytes | None:
+    def _approved(self, said: dict[str, Any], kind: str) -> dict[str, Any] | None:
+        """What `before_send` leaves of it."""
+        if self.settings.before_send is None:
+            return said
+        kept = guard.run(lambda change: (change(said),), self.settings.before_send)
+        if kept is None:
+            self._buffer.drop(kind)
+        return kept[0] if kept is not None and isinstance(kept[0], dict) else None
+
+    def _write(self, event: Event | Told) -> bytes | None:
         """An event as text; None where it shall not be sent."""
-        if event.x == UNKNOWN:
-            self.drain()
-        said = self.said(self.runs.named(event))
+        if isinstance(event, Told):
+            if self.settings.before_send is None:
+                return event.text
+            said = self._approved(json.loads(event.text), event.type)
+        else:
+            said = self._said_now(event)
         if said is None:
             return None
         text = guard.run(in_text, said)
@@ -202,10 +213,11 @@ class Reporter:
             self._buffer.drop(event.type)
         return text
 
-
-def in_text(said: dict[str, Any]) -> bytes:
-    """One line. What no service can store is replaced the same way wherever it stands: a NUL, and half of a surrogate pair."""
-    return _encode(said).replace("\\u0000", "\\ufffd").encode(errors="replace")
+    def _said_now(self, event: Event) -> dict[str, Any] | None:
+        """Where only the main process can know which execution it was, what its children wrote is read first."""
+        if event.x == UNKNOWN:
+            self.drain()
+        return self.said(self.runs.named(event))
 
 
 _reporters: weakref.WeakSet[Reporter] = weakref.WeakSet()

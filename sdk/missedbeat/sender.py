@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
-from missedbeat.buffer import Buffer
+from missedbeat.buffer import Buffer, Waiting
 from missedbeat.event import Event
 from missedbeat.guard import guard
 from missedbeat.post import Answer
@@ -75,7 +75,7 @@ class Sender:
         way: Way,
         buffer: Buffer,
         envelope: Callable[[dict[str, int]], bytes],
-        write: Callable[[Event], bytes | None],
+        write: Callable[[Waiting], bytes | None],
     ) -> None:
         self._way, self._buffer, self._envelope, self._write = way, buffer, envelope, write
         self._batches: deque[Batch] = deque()
@@ -203,7 +203,7 @@ class Sender:
         body = b"\n".join([self._envelope(dropped), *(line.text for line in lines), *living]) + b"\n"
         headers = {"Content-Type": "application/x-ndjson"}
         if len(body) > GZIP_OVER:
-            body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
+            body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"
         answer = self._way.send(body, headers)
         verdict = judge(answer, self._failures, time.time(), is_refused=batch is None and self._refusals >= PATIENCE - 1)
         self._failures = self._failures + 1 if verdict.fate in (Fate.KEEP, Fate.SUSPECT) else 0

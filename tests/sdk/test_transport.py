@@ -28,6 +28,7 @@ from missedbeat.celery.heart import Heart
 from missedbeat.event import Event
 from missedbeat.post import Answer, Post
 from missedbeat.relay import Relay
+from missedbeat.relayed import Relayed, pack, unpack
 from missedbeat.reporter import Reporter
 from missedbeat.runs import UNDERWAY_KEPT, Runs
 from missedbeat.settings import Settings, read
@@ -190,11 +191,9 @@ def test_ten_thousand_events_take_less_than_five_megabytes(reporting: Callable[.
         reporter._buffer.append(
             event("run.started", number, monitor="entry:n", run=run, x=f"{number:08}", more=("wait_ms", number))
         )
-        relay.write(
-            event("run.failed", number, monitor="entry:n", run=run, x=f"{number:08}", more=("error", "ValueError: x" * 5)), {}
-        )
-        for relayed, _ in relay.read():
-            reporter._buffer.append(relayed)
+        failed = event("run.failed", number, monitor="entry:n", run=run, x=f"{number:08}", more=("error", "ValueError: x" * 5))
+        for relayed in through(relay, failed):
+            reporter._buffer.append(relayed.told)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(reporter._buffer) == 10_000
@@ -204,24 +203,43 @@ def test_ten_thousand_events_take_less_than_five_megabytes(reporting: Callable[.
 # ---- from a child to its worker
 
 
+def through(relay: Relay, *events: Event, dropped: dict[str, int] | None = None) -> list[Relayed]:
+    """What the main process makes of these events of a child."""
+    for one in events:
+        line = pack(one, "boot", dropped or {})
+        assert line is not None
+        assert relay.write(line)
+    return [found for found in map(unpack, relay.read()) if found is not None]
+
+
 def test_the_relay_brings_whole_events_in_their_order() -> None:
-    """With what was dropped before them."""
+    """As the text that is sent, with all that the main process goes by, and what was dropped before."""
     relay = Relay()
-    sent = [event(number=number, run=f"r{number}", more=("queue", "größe")) for number in range(1000)]
-    assert all(relay.write(one, {"run.started": 1} if one.seq == 7 else {}) for one in sent)
-    received = relay.read()
-    assert [one for one, _ in received] == sent
-    assert [dropped for _, dropped in received if dropped] == [{"run.started": 1}]
+    sent = [event(number=number, run=f"r{number}", monitor="entry:größe", more=("queue", "größe")) for number in range(1000)]
+    received = through(relay, *sent)
+    assert [json.loads(one.told.text) for one in received] == [one.said("boot") for one in sent]
+    assert [one.event for one in received] == [one._replace(process="", seq=0, more=()) for one in sent]
+    (after,) = through(relay, event(), dropped={"run.started": 1})
+    assert after.dropped == {"run.started": 1}
+
+
+def test_odd_names_pass_the_relay_and_what_others_write_is_passed_over() -> None:
+    """Tabs, line breaks, halves of pairs in the name of a run or an entry; lines that are none of ours."""
+    relay = Relay()
+    odd = event(run='a\tb\nc\\ "d" \udcff', monitor="entry:\t\n ü")
+    (received,) = through(relay, odd)
+    assert (received.event.run, received.event.monitor) == (odd.run, odd.monitor)
+    for noise in (b"\n\n", b"hello\n", b"\t" * 7 + b"{}\n", b"a\tb\tc\td\te\tf\tg\t{}\n", b"\xff\t1\t1\t\t\t\t\t{}\n"):
+        assert relay.write(noise)
+    assert [found.event.run for found in through(relay, event(run="r"))] == ["r"]
 
 
 def test_a_long_error_is_cut_rather_than_the_event_lost() -> None:
     """A write of more than 4096 bytes could be torn by that of another child."""
-    relay = Relay()
-    assert relay.write(event("run.failed", run="r", more=("duration_ms", 5, "error", "x" * 9000)), {})
-    ((cut, _),) = relay.read()
-    assert cut.run == "r"
-    assert cut.more[:2] == ("duration_ms", 5)
-    assert 0 < len(cut.more[3]) <= 500
+    (cut,) = through(Relay(), event("run.failed", run="r", more=("duration_ms", 5, "error", "x" * 9000)))
+    said = json.loads(cut.told.text)
+    assert (said["run"], said["duration_ms"]) == ("r", 5)
+    assert 0 < len(said["error"]) <= 500
 
 
 def test_a_full_relay_does_not_block_and_what_it_refused_is_told_later(reporting: Callable[..., Reporter]) -> None:
@@ -248,7 +266,7 @@ def test_only_the_main_process_reads_the_relay(reporting: Callable[..., Reporter
     reporter = reporting()
     reporter.open_relay()
     assert reporter.relay is not None
-    reporter.relay.write(event(), {})
+    reporter.relay.write(b"a line\n")
     reporter._renew()  # as after a fork
     reporter.drain()
     assert reporter.stats()["queued"] == 0
