@@ -92,6 +92,12 @@ def _lines(read: vitals.Vitals) -> str:
         "missedbeat_sweep_age_seconds": ("Time since the last sweep ended.", read.sweep_age),
         "missedbeat_oldest_delivery_seconds": ("Age of the oldest delivery that waits to be sent.", read.oldest_delivery),
         "missedbeat_horizon_lag_seconds": ("How far the horizon, up to which silence is judged, lies back.", read.horizon_lag),
+        "missedbeat_clock_set_back_seconds": (
+            "How far the database's clock is behind its own newest tick; time stands still until it is there again.",
+            read.set_back,
+        ),
+        "missedbeat_held_seconds": ("How far verdicts are held back by the breaker for mass silence.", read.held),
+        "missedbeat_blackout_seconds_day": ("Time of the last 24 hours in which we could not hear.", read.deaf_today),
         "missedbeat_partition_days_ahead": ("Days of check-ins whose partition exists; red below 3.", read.days_ahead),
         "missedbeat_monitors_set_aside_now": ("Monitors that cannot be judged and are set aside.", read.set_aside),
     }

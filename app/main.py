@@ -14,6 +14,7 @@ from app.api_limit import ApiLimit
 from app.events.record import Recorder
 from app.events.routes import events_routes
 from app.health import health_routes
+from app.ingest.canary import CanaryDoor
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
 from app.ingest.routes import PingRoutes
@@ -52,6 +53,7 @@ class Web:
         ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
+        self._canary = CanaryDoor(ingest, settings.secret_key)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
         self.app = FastAPI(
@@ -85,6 +87,9 @@ class Web:
                 path, raw = path[len(self._prefix) :], scope["raw_path"]
                 raw = raw[len(self._prefix) :] if raw.startswith(self._prefix.encode()) else path.encode(errors="replace")
                 scope = {**scope, "path": path, "raw_path": raw}
+            if path == self._canary.path:
+                await self._canary(scope, send)
+                return
             if path.startswith("/ping/"):
                 await self._pings(scope, receive, send)
                 return

@@ -10,4 +10,6 @@ BATCH_SIZE = Histogram(
 BATCH_SECONDS = Histogram("missedbeat_batch_seconds", "Time from taking a batch to its answer.")
 QUEUE_DEPTH = Gauge("missedbeat_queue_depth", "Check-ins waiting for their batch.", multiprocess_mode="livesum")
 JOB_FAILURES = Counter("missedbeat_job_failures", "Rounds of a worker loop that failed, by loop.", ["job"])
+CANARIES = Counter("missedbeat_canaries", "Check-ins of our own through the public address, by result.", ["result"])
+HOLDS = Counter("missedbeat_mass_silence_holds", "Times that verdicts were held because very many fell silent at once.")
 SET_ASIDE = Counter("missedbeat_monitors_set_aside", "Monitors that could not be judged and were set aside for an hour.")

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     base_url: str = ""
     secret_key: str = ""
     guard_seconds: float = Field(default=2.0, ge=0.5, le=30)
+    hold_mass_silence: bool = True
     trusted_proxies: Networks = ()
     allow_networks: Networks = ()
     min_period: int = Field(default=10, ge=1, le=86400)

@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import metrics
 from app.clock import utc_now
+from app.domain.horizon import CANARY_EVERY
 from app.errors import in_words
+from app.notify.canary import Canary
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
 from app.notify.outbound import Outbound
@@ -20,6 +22,7 @@ from app.notify.senders import Post
 from app.settings import Settings
 from app.store.engine import make_engine, make_sessions
 from app.store.vault import Vault
+from app.sweeper.breaker import Breaker
 from app.sweeper.prune import keep_partitions, prune_once
 from app.sweeper.sweep import sweep
 
@@ -48,14 +51,18 @@ class Worker:
         ]
         sweeping, delivering, house = (make_sessions(engine) for engine in self._engines)
         margin = timedelta(seconds=settings.guard_seconds)
+        breaker = Breaker() if settings.hold_mass_silence else None
+        self._canary = Canary(sweeping, settings.base_url, settings.secret_key) if settings.base_url else None
         self._post = Post(Outbound(allow_networks=settings.allow_networks), mailer_of(settings))
         self.deliverer = Deliverer(delivering, Sender(self._post, Vault(settings.secret_key), settings.address))
-        self.jobs = (
-            Job("sweep", 1, lambda: sweep(sweeping, margin)),
+        self.jobs: tuple[Job, ...] = (
+            Job("sweep", 1, lambda: sweep(sweeping, margin, breaker)),
             Job("deliver", 1, self.deliverer.deliver),
             Job("keep_partitions", 3600, lambda: keep_partitions(house, settings.retention_days, settings.log_limit)),
             Job("prune", 600, lambda: prune_once(house, settings.retention_days)),
         )
+        if self._canary is not None:
+            self.jobs = (*self.jobs, Job("canary", CANARY_EVERY.total_seconds(), self._canary.send_once))
         self._busy: set[asyncio.Task[object] | None] = set()
 
     async def run(self, until: asyncio.Event) -> None:
@@ -97,6 +104,8 @@ class Worker:
         except (TimeoutError, SQLAlchemyError, OSError) as error:
             log.warning("not everything was finished", error=in_words(error))
         await self._post.aclose()
+        if self._canary is not None:
+            await self._canary.aclose()
         for engine in self._engines:
             await engine.dispose()
 

@@ -50,7 +50,12 @@ def hear_late(
 
 def _after(first: Decision, then: Decision) -> Decision:
     """Both, in order."""
-    return replace(then, transitions=(*first.transitions, *then.transitions), records=(*first.records, *then.records))
+    return replace(
+        then,
+        transitions=(*first.transitions, *then.transitions),
+        records=(*first.records, *then.records),
+        unheard=(*first.unheard, *then.unheard),
+    )
 
 
 def _in_order(turned_at: datetime | None, decision: Decision) -> Decision:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from app.domain.horizon import Blackout
 from app.domain.run import EndedRun, Outcome, PlainEnd, Run, RunRecord
 from app.domain.schedule import Schedule
 
@@ -201,6 +202,16 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Unheard:
+    """Something was expected of a monitor, at `expected`, while we could not hear: whether it happened is not known. `heard`: how
+    many check-ins of it had been heard until then."""
+
+    expected: datetime
+    blackout: Blackout
+    heard: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What an event led to: the monitor as it is now, and what is to be written beside it, in order."""
 
@@ -209,6 +220,7 @@ class Decision:
     records: tuple[RunRecord, ...] = ()
     kept_as: Signal | None = None
     duration: timedelta | None = None
+    unheard: tuple[Unheard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

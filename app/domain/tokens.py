@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import re
 import secrets
 import string
@@ -52,6 +53,11 @@ def new_ping_key() -> str:
 def unique_key(monitor_id: UUID) -> str:
     """A name for a monitor that does not tell its ping id: 40 hex characters of its SHA-256."""
     return hashlib.sha256(b"monitor:" + monitor_id.bytes).hexdigest()[:40]
+
+
+def canary_path(secret_key: str) -> str:
+    """Where the service's own check-ins come in: an address that only who knows its secret key can tell."""
+    return f"/ping/canary/{hmac.new(secret_key.encode(), b'canary', hashlib.sha256).hexdigest()[:40]}"
 
 
 def _checksum(random: str) -> str:

@@ -9,10 +9,10 @@ from datetime import datetime
 
 from app.domain import slot as slots
 from app.domain.evidence import evidence
-from app.domain.horizon import AFTER_BLACKOUT, Horizon
+from app.domain.horizon import AFTER_BLACKOUT, Blackout, Horizon
 from app.domain.run import Outcome, Phase, Run, RunRecord, record_of
 from app.domain.schedule import Declared, Every
-from app.domain.state import Decision, Missing, Monitor, Reason, Signal, Status, Transition
+from app.domain.state import Decision, Missing, Monitor, Reason, Signal, Status, Transition, Unheard
 
 
 class Turn:
@@ -23,12 +23,13 @@ class Turn:
         self.horizon = horizon
         self.transitions: list[Transition] = []
         self.records: dict[int, RunRecord] = {}
+        self.unheard: list[Unheard] = []
         self.cause = ""
 
     def decision(self, kept_as: Signal | None = None, run: RunRecord | None = None) -> Decision:
         """What came of it, final."""
         duration = run.ended_at - run.started_at if run and run.ended_at and run.started_at else None
-        return Decision(self.m, tuple(self.transitions), tuple(self.records.values()), kept_as, duration)
+        return Decision(self.m, tuple(self.transitions), tuple(self.records.values()), kept_as, duration, tuple(self.unheard))
 
     # silence
 
@@ -47,12 +48,13 @@ class Turn:
         """The expected slot was not heard of by its deadline: missed, or unknown where we were deaf."""
         m = self.m
         opens = due - slots.early(m.rule.schedule, due, m.rule.early)
-        deaf = self.horizon.deaf_until(opens, deadline)
+        blackout = self.horizon.deafness(opens, deadline)
         key = self.new_key()
-        if deaf is not None:
+        if blackout is not None:
             self.record(RunRecord(key=key, at=self.horizon.at, slot=due, outcome=Outcome.UNKNOWN))
-            self.hold_until_heard(deaf)
-            self.go_on_after(deaf)
+            self.not_heard(due, blackout)
+            self.hold_until_heard(blackout.end)
+            self.go_on_after(blackout.end)
             return
         self.record(RunRecord(key=key, at=self.horizon.at, slot=due, last_slot=due, outcome=Outcome.MISSED))
         was_down = m.status is Status.DOWN
@@ -70,7 +72,8 @@ class Turn:
     def run_passed(self, run: Run, deadline: datetime) -> None:
         """An open run passed its deadline: overrun, lost, or unknown where we were deaf. It stays open until its end is heard."""
         m = self.m
-        deaf = self.horizon.deaf_until(run.heard_at or run.started_at, deadline)
+        blackout = self.horizon.deafness(run.heard_at or run.started_at, deadline)
+        deaf = None if blackout is None else blackout.end
         if run.phase is not None and deaf is not None:
             self.wait_on(run, deaf)
             return
@@ -83,7 +86,8 @@ class Turn:
             m.taker = None
         if m.last_applied_at is not None and deadline < m.last_applied_at:
             return  # a success or fail received after it has spoken since
-        if deaf is not None:
+        if blackout is not None and deaf is not None:
+            self.not_heard(deadline, blackout)
             self.hold_until_heard(deaf)
             if holds_slot and m.due is not None:
                 self.go_on_after(deaf)
@@ -151,6 +155,11 @@ class Turn:
         if m.due is None or opening is None or opening > m.due:
             m.due, m.anchor = opening, deaf
         m.missing = None
+
+    def not_heard(self, expected: datetime, blackout: Blackout) -> None:
+        """To be told, unless the monitor is heard of soon; of one that is down or paused people know."""
+        if self.m.status in (Status.UP, Status.NEW):
+            self.unheard.append(Unheard(expected, blackout, self.m.heard))
 
     def hold_until_heard(self, deaf: datetime) -> None:
         """Nothing is due within a minute of the blackout's end, unless something was heard since."""

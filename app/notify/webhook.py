@@ -75,7 +75,9 @@ def body(message: Message) -> dict[str, Any]:
     """Our own body. `explain` is the message's sentence, so it also says what has changed since."""
     told = message.told
     data: dict[str, Any] = {"project": clean(told.project, TEXT_LIMIT), "monitor": None}
-    if told.name or told.slug or told.unique_key:
+    if told.kind == "blackout":
+        data["jobs"] = message.output.splitlines()
+    elif told.name or told.slug or told.unique_key:
         words = {"unique_key": told.unique_key, "slug": told.slug, "name": told.name}
         data["monitor"] = {key: clean(text, TEXT_LIMIT) for key, text in words.items()}
         data["monitor"]["tags"] = [clean(tag, TEXT_LIMIT) for tag in told.tags]

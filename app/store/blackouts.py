@@ -1,23 +1,35 @@
 """The service's own signs of life: ticks, the blackouts that their holes show, and the horizon that follows from both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.horizon import Blackout, Horizon, hole, horizon_at
-from app.store.tables import BlackoutRow, HeartbeatRow, TickRow
+from app.domain.horizon import PATIENCE, Blackout, Canary, Horizon, hole, horizon_at
+from app.store.tables import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow
 
 HOLE = timedelta(seconds=5)
 FIRST_HOLE = timedelta(seconds=2)
 TICKS_KEPT = timedelta(hours=48)
 BLACKOUTS_KEPT = timedelta(days=400)  # longer than any period, grace or run
+NOW = text("SELECT greatest(missedbeat_now(), (SELECT max(at) FROM ticks))")
 MOMENT = text("""
-    SELECT missedbeat_now() AS now, (SELECT max(at) FROM ticks) AS tick,
-        (SELECT coalesce(json_agg(json_build_array(from_at, to_at)), '[]') FROM blackouts) AS deaf""")
+    WITH t AS (SELECT max(at) AS tick FROM ticks),
+    c AS (
+        SELECT max(sent_at) FILTER (WHERE heard_at IS NOT NULL) AS heard, max(sent_at) AS sent
+        FROM canaries WHERE sent_at > (SELECT tick FROM t) - interval '20 min')
+    SELECT missedbeat_now() AS clock, t.tick,
+        (SELECT coalesce(json_agg(json_build_array(from_at, to_at)), '[]') FROM blackouts) AS deaf,
+        (SELECT coalesce(array_agg(at), '{}') FROM (
+            SELECT max(at) AS at FROM ticks WHERE at > (SELECT tick FROM t) - interval '2 min'
+            GROUP BY process HAVING NOT bool_or(last)) AS p) AS processes,
+        c.heard, c.sent,
+        (SELECT min(sent_at) FROM canaries WHERE sent_at > c.heard AND heard_at IS NULL) AS failing,
+        (SELECT min(from_at) FROM holds WHERE released_at IS NULL AND until > missedbeat_now()) AS held
+    FROM t CROSS JOIN c""")
 
 PROBE = text("""
     INSERT INTO check_ins (project_id, monitor_id, n, received_at, signal, scheme, method, remote_addr, user_agent)
@@ -28,23 +40,33 @@ PROBE = text("""
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The database's clock and what may be judged by it, read in one statement."""
+    """The database's clock and what may be judged by it, read in one statement.
+
+    `now` never goes back behind the newest tick; where the clock was set back, `behind` says how far: then time stands still
+    until the clock is there again. `free`: how far silence could be judged if the breaker for mass silence held nothing.
+    """
 
     now: datetime
     tick: datetime | None
     horizon: Horizon
+    free: Horizon
+    behind: timedelta
+    margin: timedelta
 
 
 async def moment(session: AsyncSession, margin: timedelta) -> Moment:
-    """Now, and the horizon H = min(now, newest tick) - margin with every blackout."""
-    now, tick, deaf = (await session.execute(MOMENT)).one()
-    blackouts = tuple(Blackout(datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in deaf)
-    return Moment(now, tick, horizon_at(now, tick, margin, blackouts))
+    """Now, and the horizon H = min(now, newest tick) - margin with every blackout, or less where one must wait."""
+    row = (await session.execute(MOMENT)).one()
+    now = row.clock if row.tick is None else max(row.clock, row.tick)
+    blackouts = tuple(Blackout(datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in row.deaf)
+    free = horizon_at(now, row.tick, margin, blackouts, row.processes, Canary(row.heard, row.failing, row.sent))
+    held = free if row.held is None or row.held >= free.at else replace(free, at=row.held)
+    return Moment(now, row.tick, held, free, now - row.clock, margin)
 
 
 async def now(session: AsyncSession) -> datetime:
-    """The database's clock."""
-    at: datetime = (await session.execute(text("SELECT missedbeat_now()"))).scalar_one()
+    """The database's clock; where it was set back, the newest tick until it is there again."""
+    at: datetime = (await session.execute(NOW)).scalar_one()
     return at
 
 
@@ -56,8 +78,7 @@ async def tick(session: AsyncSession, process: UUID, first: bool, last: bool = F
     at, before = (await session.execute(text("SELECT missedbeat_now(), (SELECT max(at) FROM ticks)"))).one()
     found = hole(before, at, FIRST_HOLE if first else HOLE)
     if found is not None:
-        row = upsert(BlackoutRow).values(from_at=found.start, to_at=found.end)
-        await session.execute(row.on_conflict_do_nothing())
+        await _note(session, found)
     await session.execute(insert(TickRow).values(at=at, process=process, last=last))
     return found
 
@@ -69,14 +90,65 @@ async def probe(session: AsyncSession, deaf_for: timedelta) -> None:
     await session.execute(text("DELETE FROM check_ins WHERE project_id = :nil AND monitor_id = :nil"), {"nil": UUID(int=0)})
     if deaf_for > HOLE:
         at = await now(session)
-        row = upsert(BlackoutRow).values(from_at=at - deaf_for, to_at=at)
-        await session.execute(row.on_conflict_do_nothing())
+        await _note(session, Blackout(at - deaf_for, await _not_written_off(session, at - deaf_for, at)))
+
+
+async def _not_written_off(session: AsyncSession, since: datetime, until: datetime) -> datetime:
+    """How long the deafness of one process counts: where others heard all the while, its clients had half a minute to go."""
+    query = text("SELECT count(*) FROM ticks WHERE at > :limit AND at <= :until")
+    limit = since + PATIENCE
+    heard = (await session.execute(query, {"limit": limit, "until": until})).scalar_one() if limit < until else 0
+    return limit if heard else until
+
+
+async def _note(session: AsyncSession, blackout: Blackout) -> None:
+    row = upsert(BlackoutRow).values(from_at=blackout.start, to_at=blackout.end)
+    await session.execute(row.on_conflict_do_nothing())
+
+
+async def canary_sent(session: AsyncSession, at: datetime) -> None:
+    """A check-in of our own is on its way through the public address."""
+    await session.execute(insert(CanaryRow).values(sent_at=at))
+
+
+async def canary_heard(session: AsyncSession, sent_at: datetime) -> bool:
+    """It came through; False where nobody sent it. The time in which none did, if there was one, is written as a blackout."""
+    row = (await session.execute(MOMENT)).one()
+    mine = update(CanaryRow).where(CanaryRow.sent_at == sent_at, CanaryRow.heard_at.is_(None))
+    result = await session.execute(mine.values(heard_at=row.clock))
+    if int(result.rowcount) != 1:  # type: ignore[attr-defined]
+        return False
+    deaf = Canary(row.heard, row.failing, row.sent).deaf(row.clock)
+    if deaf is not None and sent_at > deaf.start:
+        await _note(session, deaf)
+    return True
+
+
+async def keep_deafness(session: AsyncSession) -> Blackout | None:
+    """A canary that failed for so long that it is not trusted any more leaves the blackout that it proved; returned when new."""
+    row = (await session.execute(MOMENT)).one()
+    deaf = Canary(row.heard, row.failing, row.sent).deaf(row.clock)
+    if deaf is None or deaf.end >= row.clock:
+        return None
+    known = await session.scalar(select(BlackoutRow.from_at).where(BlackoutRow.from_at == deaf.start))
+    await _note(session, deaf)
+    return deaf if known is None else None
+
+
+async def listed(session: AsyncSession, limit: int) -> list[Blackout]:
+    """The last blackouts, newest first."""
+    query = select(BlackoutRow.from_at, BlackoutRow.to_at).order_by(BlackoutRow.from_at.desc()).limit(limit)
+    return [Blackout(start, end) for start, end in await session.execute(query)]
 
 
 async def forget_ticks(session: AsyncSession, at: datetime) -> None:
-    """Drop ticks and blackouts past their time."""
-    await session.execute(delete(TickRow).where(TickRow.at < at - TICKS_KEPT))
+    """Drop ticks, canaries and blackouts past their time. The newest tick stays: by it the next one, however late, finds the
+    hole."""
+    newest = select(func.max(TickRow.at)).scalar_subquery()
+    await session.execute(delete(TickRow).where(TickRow.at < at - TICKS_KEPT, TickRow.at < newest))
+    await session.execute(delete(CanaryRow).where(CanaryRow.sent_at < at - TICKS_KEPT))
     await session.execute(delete(BlackoutRow).where(BlackoutRow.to_at < at - BLACKOUTS_KEPT))
+    await session.execute(delete(HoldRow).where(HoldRow.until < at - BLACKOUTS_KEPT))
 
 
 async def beat(session: AsyncSession, name: str, at: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.incident import Turning, turning
 from app.domain.state import Decision, Status, Transition
-from app.store import monitors, outbox, runs
+from app.store import monitors, outbox, runs, unheard
 from app.store.rows import Locked
 from app.store.tables import IncidentRow, TransitionRow
 from app.store.unnest import arrays, unnest
@@ -28,6 +28,7 @@ async def write(session: AsyncSession, now: datetime, made: Sequence[tuple[Locke
     latest = {row.id: (row, decision) for row, decision in made}
     await monitors.save(session, list(latest.values()))
     await runs.write(session, [(row.project_id, row.id, record) for row, d in made for record in d.records])
+    await unheard.add(session, made)
     turned = [(row, transition) for row, d in made for transition in d.transitions]
     if turned:
         await _announce(session, now, turned)

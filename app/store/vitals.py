@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.store import blackouts, partitions
+from app.store.blackouts import Moment
 
 READ = text("""
     SELECT
@@ -26,6 +27,9 @@ class Vitals:
     sweep_age: float
     oldest_delivery: float
     horizon_lag: float
+    set_back: float
+    held: float
+    deaf_today: float
     days_ahead: int
     set_aside: int
     deliveries: dict[str, int]
@@ -41,7 +45,19 @@ async def read(session: AsyncSession, margin: timedelta) -> Vitals:
     horizon_lag = (moment.now - moment.horizon.at).total_seconds() if moment.tick is not None else -1.0
     return Vitals(
         sweep_lag=row.sweep_lag, sweep_age=row.sweep_age, oldest_delivery=row.oldest_delivery, horizon_lag=horizon_lag,
+        set_back=moment.behind.total_seconds(), held=(moment.free.at - moment.horizon.at).total_seconds(),
+        deaf_today=_deaf_since(moment, timedelta(days=1)),
         days_ahead=await partitions.days_ahead(session, moment.now), set_aside=row.set_aside,
         deliveries={state: count for state, count in deliveries},
         monitors={status: count for status, count in monitors},
     )  # fmt: skip
+
+
+def _deaf_since(moment: Moment, span: timedelta) -> float:
+    """Seconds of the last `span` in which we could not hear."""
+    since, deaf = moment.now - span, timedelta()
+    for blackout in sorted(moment.free.blackouts, key=lambda b: b.start):
+        start = max(blackout.start, since)
+        if blackout.end > start:
+            deaf, since = deaf + (blackout.end - start), blackout.end
+    return deaf.total_seconds()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.store import blackouts, checkins, outbox, partitions, reported
+from app.store import blackouts, checkins, outbox, partitions, reported, unheard
 from app.store.engine import Sessions
 
 log = structlog.get_logger()
@@ -35,5 +35,6 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
         await blackouts.forget_ticks(session, now)
         await checkins.forget_answers(session, now)
         await reported.forget(session, now)
+        await unheard.forget(session, now - timedelta(days=retention_days))
         await outbox.forget_settled(session, now - timedelta(days=retention_days))
         await session.commit()

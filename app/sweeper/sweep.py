@@ -16,7 +16,9 @@ from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.rows import Locked, locked
 from app.sweeper.aside import set_aside
+from app.sweeper.breaker import Breaker
 from app.sweeper.hold import hold_back_once
+from app.sweeper.unheard import tell_unheard_once
 
 log = structlog.get_logger()
 
@@ -33,14 +35,19 @@ class Swept:
     set_aside: int
 
 
-async def sweep(sessions: Sessions, margin: timedelta) -> Swept:
-    """Look until nothing is due any more, then note that the sweep is alive."""
+async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None = None) -> Swept:
+    """Look until nothing is due any more, then note that the sweep is alive. `breaker`: what may hold mass silence back."""
     total = Swept(0, 0, 0)
+    async with sessions() as session:
+        moment = await blackouts.moment(session, margin)
+    if breaker is not None:
+        moment = await breaker.look_once(sessions, moment)
     while True:
         swept = await sweep_once(sessions, margin)
         total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
         if swept.looked_at < BATCH:
             break
+    await tell_unheard_once(sessions, moment)
     async with sessions() as session:
         await blackouts.beat(session, "sweep", await blackouts.now(session))
         await session.commit()

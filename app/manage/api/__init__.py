@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from app.manage.api.badges import routes as badges
+from app.manage.api.blackouts import routes as blackouts
 from app.manage.api.channels import routes as channels
 from app.manage.api.check_history import routes as check_history
 from app.manage.api.checks import routes as checks
@@ -25,7 +26,7 @@ REFUSALS = {
     429: "More calls a minute than this key may make; Retry-After says when to go on",
     503: "Nothing was changed: try again",
 }
-RESOURCES = (checks, check_history, channels, incidents, badges, keys, projects, status)
+RESOURCES = (checks, check_history, channels, incidents, blackouts, badges, keys, projects, status)
 
 
 def api_routes(app: FastAPI, docs: bool, beside: APIRouter) -> APIRouter:

@@ -11,10 +11,10 @@ from app.store.tables.reported import ReportedRunRow, SyncRow
 from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
 from app.store.tables.trouble import IncidentRow, TransitionRow
-from app.store.tables.vigil import BlackoutRow, HeartbeatRow, TickRow
+from app.store.tables.vigil import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow, UnheardRow
 
 __all__ = [
-    "AddressRow", "ApiKeyRow", "Base", "BlackoutRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
-    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "ReportedRunRow", "RunRow",
-    "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
+    "AddressRow", "ApiKeyRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
+    "HoldRow", "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "ReportedRunRow", "RunRow",
+    "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow", "UnheardRow",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables.columns import Base
@@ -23,6 +24,43 @@ class BlackoutRow(Base):
     __tablename__ = "blackouts"
     from_at: Mapped[datetime] = mapped_column(primary_key=True)
     to_at: Mapped[datetime]
+
+
+class CanaryRow(Base):
+    """A check-in of our own, sent through the public address; kept 48 h."""
+
+    __tablename__ = "canaries"
+    sent_at: Mapped[datetime] = mapped_column(primary_key=True)
+    heard_at: Mapped[datetime | None]
+
+
+class HoldRow(Base):
+    """Mass silence: what was due from `from_at` on was not judged before `until`, or before it was released."""
+
+    __tablename__ = "holds"
+    opened_at: Mapped[datetime] = mapped_column(primary_key=True)
+    from_at: Mapped[datetime]
+    until: Mapped[datetime]
+    released_at: Mapped[datetime | None]
+    silent: Mapped[int]
+    projects: Mapped[int]
+
+
+class UnheardRow(Base):
+    """A slot or run of a monitor was expected while we could not hear; told once for each blackout, unless it was heard since."""
+
+    __tablename__ = "unheard"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    monitor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    from_at: Mapped[datetime] = mapped_column(primary_key=True)
+    to_at: Mapped[datetime]
+    expected_at: Mapped[datetime]
+    heard: Mapped[int] = mapped_column(BigInteger)
+    settled_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id", "monitor_id"], ["monitors.project_id", "monitors.id"], ondelete="CASCADE"),
+        Index("unheard_open", "to_at", postgresql_where=text("settled_at IS NULL")),
+    )
 
 
 class HeartbeatRow(Base):

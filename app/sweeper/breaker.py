@@ -1,0 +1,92 @@
+"""Looks, before each sweep, whether so many fell silent at once that we had better doubt ourselves; holds their verdicts then,
+and lets them go when it is over or has lasted long enough."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import metrics
+from app.clock import monotonic
+from app.domain.mass_silence import AT_LEAST, HELD_AT_MOST, LOOKS_BACK, is_mass, may_hold
+from app.domain.monitor import on_silence
+from app.domain.state import Status
+from app.store import blackouts, holds
+from app.store.blackouts import Moment
+from app.store.engine import Sessions
+from app.store.holds import Hold
+from app.store.monitors import UNREADABLE
+from app.store.rows import locked
+
+log = structlog.get_logger()
+
+COUNTED_FOR = 60.0  # seconds for which the number of active monitors is taken as known
+MOST_ROWS = 5000
+
+
+@dataclass(slots=True)
+class Breaker:
+    """One for each sweeper; what it decides stands in the database and holds for all."""
+
+    _active: int = 0
+    _counted_at: float | None = None
+
+    async def look_once(self, sessions: Sessions, moment: Moment) -> Moment:
+        """Open a hold, keep it or release it; returns the moment as it is after that."""
+        async with sessions() as session:
+            if not await holds.alone(session):
+                return moment
+            last = await holds.newest(session)
+            is_open = last is not None and last.released_at is None
+            silent = await self._silent(session, moment)
+            if last is not None and is_open and (moment.now >= last.until or not await self._is_mass(session, silent)):
+                await holds.release(session, last, moment.now)
+                log.warning("mass silence: what was held is judged now", held_for=(moment.now - last.opened_at).total_seconds())
+            elif not is_open and may_hold(moment.now, _ran_out(last)) and await self._is_mass(session, silent):
+                await self._open(session, moment, silent)
+            else:
+                return moment
+            await session.commit()
+            return await blackouts.moment(session, moment.margin)
+
+    async def _silent(self, session: AsyncSession, moment: Moment) -> Counter[UUID]:
+        """By project. Counted in SQL; where that is many, looked at one by one, for those that were due in a blackout do not
+        count: they become unknown."""
+        silent = await holds.silent(session, moment.free.at)
+        recent = await holds.turned(session, moment.now - LOOKS_BACK)
+        if silent.total() + recent.total() > AT_LEAST and moment.free.blackouts:
+            silent = Counter()
+            for raw in await holds.silent_rows(session, moment.free.at, MOST_ROWS):
+                try:
+                    row = locked(raw)
+                except UNREADABLE:
+                    continue
+                silent[row.project_id] += on_silence(row.monitor, moment.free).monitor.status is Status.DOWN
+        return silent + recent
+
+    async def _is_mass(self, session: AsyncSession, silent: Counter[UUID]) -> bool:
+        if silent.total() <= AT_LEAST:
+            return False
+        if self._counted_at is None or monotonic() - self._counted_at > COUNTED_FOR:
+            self._active, self._counted_at = await holds.active(session), monotonic()
+        return is_mass(silent, self._active)
+
+    async def _open(self, session: AsyncSession, moment: Moment, silent: Counter[UUID]) -> None:
+        first = await holds.silent_rows(session, moment.free.at, 1)
+        if not first:
+            return
+        count, projects = silent.total(), len(silent)
+        hold = Hold(first[0]["deadline"], moment.now, moment.now + HELD_AT_MOST, None, count, projects)
+        await holds.open_hold(session, hold)
+        metrics.HOLDS.inc()
+        log.error("mass silence: verdicts are held", silent=count, projects=projects, until=hold.until.isoformat())
+
+
+def _ran_out(last: Hold | None) -> datetime | None:
+    """When the last hold was let go because it had lasted long enough."""
+    if last is None or last.released_at is None or last.released_at < last.until:
+        return None
+    return last.released_at
