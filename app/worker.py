@@ -15,6 +15,7 @@ from app.clock import utc_now
 from app.errors import in_words
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
+from app.notify.operator import tell_operator_once
 from app.notify.outbound import Outbound
 from app.notify.senders import Post
 from app.settings import Settings
@@ -48,11 +49,13 @@ class Worker:
         ]
         sweeping, delivering, house = (make_sessions(engine) for engine in self._engines)
         margin = timedelta(seconds=settings.guard_seconds)
-        self._post = Post(Outbound(allow_networks=settings.allow_networks), mailer_of(settings))
+        mailer = mailer_of(settings)
+        self._post = Post(Outbound(allow_networks=settings.allow_networks), mailer)
         self.deliverer = Deliverer(delivering, Sender(self._post, Vault(settings.secret_key), settings.address))
         self.jobs = (
             Job("sweep", 1, lambda: sweep(sweeping, margin)),
             Job("deliver", 1, self.deliverer.deliver),
+            Job("tell_operator", 5, lambda: tell_operator_once(delivering, mailer, settings.operator_email, settings.address)),
             Job("keep_partitions", 3600, lambda: keep_partitions(house, settings.retention_days, settings.log_limit)),
             Job("prune", 600, lambda: prune_once(house, settings.retention_days)),
         )

@@ -45,6 +45,8 @@ EDGES = {
     "app/sweeper/hold.py": "one per scheduler, one for those let go",
     "app/sweeper/prune.py": "one per partition, one per round of forgetting",
     "app/notify/deliver.py": "one to claim, one to write the outcome",
+    "app/notify/operator.py": "one to claim, one once they are out",
+    "app/sweeper/audit.py": "one per round",
     "app/worker.py": "one per job",
     "app/cli.py": "one per command",
     "app/store/migrate.py": "the lock under which a schema moves on; there is no session yet",

@@ -12,9 +12,10 @@ from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
 from app.store.tables.trouble import IncidentRow, TransitionRow
 from app.store.tables.vigil import BlackoutRow, HeartbeatRow, TickRow
+from app.store.tables.watching import AuditRow, NoticeRow
 
 __all__ = [
-    "AddressRow", "ApiKeyRow", "Base", "BlackoutRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
-    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "ReportedRunRow", "RunRow",
+    "AddressRow", "ApiKeyRow", "AuditRow", "Base", "BlackoutRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
+    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "NoticeRow", "ProjectRow", "ReportedRunRow", "RunRow",
     "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
 ]  # fmt: skip

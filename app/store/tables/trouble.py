@@ -23,7 +23,10 @@ class TransitionRow(Base):
     reason: Mapped[str]
     evidence: Mapped[Json]
     announced_to: Mapped[list[UUID]]
-    __table_args__ = (CheckConstraint("from_status <> to_status", name="transitions_change_something"),)
+    __table_args__ = (
+        CheckConstraint("from_status <> to_status", name="transitions_change_something"),
+        Index("transitions_noticed_at", "noticed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    )
 
 
 class IncidentRow(Base):
