@@ -11,3 +11,4 @@ BATCH_SECONDS = Histogram("missedbeat_batch_seconds", "Time from taking a batch 
 QUEUE_DEPTH = Gauge("missedbeat_queue_depth", "Check-ins waiting for their batch.", multiprocess_mode="livesum")
 JOB_FAILURES = Counter("missedbeat_job_failures", "Rounds of a worker loop that failed, by loop.", ["job"])
 SET_ASIDE = Counter("missedbeat_monitors_set_aside", "Monitors that could not be judged and were set aside for an hour.")
+HEARTBEATS = Counter("missedbeat_heartbeats", "Outgoing heartbeats: sent, failed, or withheld as we are not well.", ["outcome"])
