@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what does it count: /livez, /readyz, /metrics."""
+"""Is it alive, is it ready, is it well, what does it count: /livez, /readyz, /healthz/deep, /metrics."""
 
 import hmac
 import ipaddress
@@ -12,8 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.deep import found, look
+from app.domain.fitness import Vitals
 from app.errors import NotFound
 from app.store import blackouts, vitals
+from app.store.vitals import Counts
 from app.web import House, shared
 
 BEAT_FRESH_FOR = timedelta(seconds=10)
@@ -38,11 +41,17 @@ def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRoute
             missing.append("the database cannot be reached")
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
+    @router.get("/healthz/deep")
+    async def deep(request: Request, house: House) -> JSONResponse:
+        _may_read_metrics(request, metrics_token)
+        said = await look(house.sessions, house.margin)
+        return JSONResponse(said, 200 if said["healthy"] else 503)
+
     @router.get("/metrics")
     async def metrics(request: Request, house: House) -> Response:
         _may_read_metrics(request, metrics_token)
         async with house.sessions() as session:
-            lines = _lines(await vitals.read(session, house.margin))
+            lines = _lines(await vitals.read(session, house.margin), await vitals.count(session))
         return Response(lines.encode() + _counted(), media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -86,11 +95,13 @@ def _counted() -> bytes:
     return generate_latest(registry)
 
 
-def _lines(read: vitals.Vitals) -> str:
+def _lines(read: Vitals, counts: Counts) -> str:
     gauges = {
         "missedbeat_sweep_lag_seconds": ("Age of the oldest passed deadline that nobody has judged.", read.sweep_lag),
         "missedbeat_sweep_age_seconds": ("Time since the last sweep ended.", read.sweep_age),
+        "missedbeat_deliver_age_seconds": ("Time since a sender last looked for what is due.", read.deliver_age),
         "missedbeat_oldest_delivery_seconds": ("Age of the oldest delivery that waits to be sent.", read.oldest_delivery),
+        "missedbeat_stuck_delivery_seconds": ("How long a delivery is due to a channel nobody sends to.", read.stuck_delivery),
         "missedbeat_horizon_lag_seconds": ("How far the horizon, up to which silence is judged, lies back.", read.horizon_lag),
         "missedbeat_clock_set_back_seconds": (
             "How far the database's clock is behind its own newest tick; time stands still until it is there again.",
@@ -100,14 +111,17 @@ def _lines(read: vitals.Vitals) -> str:
         "missedbeat_blackout_seconds_day": ("Time of the last 24 hours in which we could not hear.", read.deaf_today),
         "missedbeat_partition_days_ahead": ("Days of check-ins whose partition exists; red below 3.", read.days_ahead),
         "missedbeat_monitors_set_aside_now": ("Monitors that cannot be judged and are set aside.", read.set_aside),
+        "missedbeat_audit_age_seconds": ("Time since every audit was asked.", read.audit_age),
+        "missedbeat_notices_untold": ("Notices that the operator has not been told yet.", read.untold),
     }
     lines = []
     for name, (words, value) in gauges.items():
         lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge", f"{name} {value}"]
-    for name, words, label, counts in (
-        ("missedbeat_deliveries", "Deliveries kept, by state.", "state", read.deliveries),
-        ("missedbeat_monitors", "Monitors, by stored status.", "status", read.monitors),
+    for name, words, label, counted in (
+        ("missedbeat_deliveries", "Deliveries kept, by state.", "state", counts.deliveries),
+        ("missedbeat_monitors", "Monitors, by stored status.", "status", counts.monitors),
+        ("missedbeat_audit_findings", "What must never be in the tables, by audit; 0 where all is well.", "audit", found(read)),
     ):
         lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        lines += [f'{name}{{{label}="{value}"}} {count}' for value, count in sorted(counts.items())]
+        lines += [f'{name}{{{label}="{value}"}} {count}' for value, count in sorted(counted.items())]
     return "\n".join(lines) + "\n"

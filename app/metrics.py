@@ -13,3 +13,4 @@ JOB_FAILURES = Counter("missedbeat_job_failures", "Rounds of a worker loop that 
 CANARIES = Counter("missedbeat_canaries", "Check-ins of our own through the public address, by result.", ["result"])
 HOLDS = Counter("missedbeat_mass_silence_holds", "Times that verdicts were held because very many fell silent at once.")
 SET_ASIDE = Counter("missedbeat_monitors_set_aside", "Monitors that could not be judged and were set aside for an hour.")
+HEARTBEATS = Counter("missedbeat_heartbeats", "Outgoing heartbeats: sent, failed, or withheld as we are not well.", ["outcome"])

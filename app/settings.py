@@ -15,6 +15,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode]
 
 DOMAIN = re.compile(r"(?=.{1,190}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*")
+MAILBOX = re.compile(r"[^\s@<>,;\"]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 TLS_WORDS = {
     **dict.fromkeys(("", "auto"), "auto"),
     **dict.fromkeys(("none", "no", "off", "false", "0", "plain"), "none"),
@@ -59,6 +60,8 @@ class Settings(BaseSettings):
     smtp_password: str = ""
     smtp_tls: Literal["auto", "none", "starttls", "tls"] = "auto"
     smtp_from: str = "Missedbeat <missedbeat@localhost>"
+    operator_email: str = ""
+    heartbeat_url: str = ""
     ping_email_domain: str = ""
     smtpd_host: str = "127.0.0.1"
     smtpd_port: int = Field(default=2525, ge=0, le=65535)
@@ -79,6 +82,21 @@ class Settings(BaseSettings):
         if name and not DOMAIN.fullmatch(name):
             raise ValueError("must be the domain behind the @, such as ping.example.com")
         return name
+
+    @field_validator("operator_email")
+    @classmethod
+    def _mailbox(cls, value: str) -> str:
+        if value.strip() and not MAILBOX.fullmatch(value.strip()):
+            raise ValueError("must be one address, such as ops@example.com")
+        return value.strip()
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _called(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if value.strip() and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None):
+            raise ValueError("must be an http or https URL without a user, such as https://hc.example.com/ping/<id>")
+        return value.strip()
 
     @field_validator("smtpd_tls_cert", "smtpd_tls_key")
     @classmethod

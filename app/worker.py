@@ -17,11 +17,14 @@ from app.errors import in_words
 from app.notify.canary import Canary
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
+from app.notify.heartbeat import Heartbeat
+from app.notify.operator import tell_operator_once
 from app.notify.outbound import Outbound
 from app.notify.senders import Post
 from app.settings import Settings
 from app.store.engine import make_engine, make_sessions
 from app.store.vault import Vault
+from app.sweeper.audit import audit_once
 from app.sweeper.breaker import Breaker
 from app.sweeper.prune import keep_partitions, prune_once
 from app.sweeper.sweep import sweep
@@ -48,16 +51,22 @@ class Worker:
             make_engine(dsn, "sweep", 2),
             make_engine(dsn, "deliver", 5),
             make_engine(dsn, "house", 1, patience=600_000, held_at_most=900),
+            make_engine(dsn, "watch", 2, patience=10_000, held_at_most=60),
         ]
-        sweeping, delivering, house = (make_sessions(engine) for engine in self._engines)
+        sweeping, delivering, house, watching = (make_sessions(engine) for engine in self._engines)
         margin = timedelta(seconds=settings.guard_seconds)
         breaker = Breaker() if settings.hold_mass_silence else None
         self._canary = Canary(sweeping, settings.base_url, settings.secret_key) if settings.base_url else None
-        self._post = Post(Outbound(allow_networks=settings.allow_networks), mailer_of(settings))
+        mailer = mailer_of(settings)
+        self._post = Post(Outbound(allow_networks=settings.allow_networks), mailer)
         self.deliverer = Deliverer(delivering, Sender(self._post, Vault(settings.secret_key), settings.address))
+        self._heartbeat = Heartbeat(settings.heartbeat_url, margin)
         self.jobs: tuple[Job, ...] = (
             Job("sweep", 1, lambda: sweep(sweeping, margin, breaker)),
             Job("deliver", 1, self.deliverer.deliver),
+            Job("heartbeat", 5, lambda: self._heartbeat.beat_once(watching)),
+            Job("audit", 60, lambda: audit_once(watching)),
+            Job("tell_operator", 5, lambda: tell_operator_once(watching, mailer, settings.operator_email, settings.address)),
             Job("keep_partitions", 3600, lambda: keep_partitions(house, settings.retention_days, settings.log_limit)),
             Job("prune", 600, lambda: prune_once(house, settings.retention_days)),
         )
@@ -103,6 +112,7 @@ class Worker:
                 await self.deliverer.drain(DRAIN_LIMIT / 2)
         except (TimeoutError, SQLAlchemyError, OSError) as error:
             log.warning("not everything was finished", error=in_words(error))
+        await self._heartbeat.aclose()
         await self._post.aclose()
         if self._canary is not None:
             await self._canary.aclose()

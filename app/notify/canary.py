@@ -10,13 +10,14 @@ import structlog
 from app import metrics
 from app.domain.tokens import canary_path
 from app.notify.outbound import Outbound, OutboundError
-from app.store import blackouts
+from app.store import blackouts, notices
 from app.store.engine import Sessions
 
 log = structlog.get_logger()
 
 ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))  # the operator's own address may be a private one
 TIME_LIMIT = 8.0  # seconds
+GIVEN_UP = "It is not waited for any more: see whether the public address works from the worker, and from outside."
 
 
 @dataclass(slots=True)
@@ -35,6 +36,9 @@ class Canary:
             sent_at = await blackouts.now(session)
             await blackouts.canary_sent(session, sent_at)
             given_up = await blackouts.keep_deafness(session)
+            if given_up is not None:
+                words = f"No check-in of our own has come through {self.base_url} since {given_up.start:%H:%M:%S} UTC. {GIVEN_UP}"
+                await notices.notice(session, "canary", given_up.start.isoformat(), words, sent_at)
             await session.commit()
         if given_up is not None:
             log.error("the canary does not come through for too long and is not waited for any more", since=str(given_up.start))

@@ -1,5 +1,6 @@
 """Bringing the schema up to date: what `migrate` and the start of `serve` do. Works from any folder."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -48,9 +49,21 @@ def pending(dsn: str) -> bool:
         engine.dispose()
 
 
+@cache
+def head() -> str:
+    """The revision that this version of the code works with."""
+    config = Config()
+    config.set_main_option("script_location", _scripts())
+    return ScriptDirectory.from_config(config).get_current_head() or ""
+
+
+def _scripts() -> str:
+    return str(Path(migrations.__file__).parent).replace("%", "%%")
+
+
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", _scripts())
     config.attributes["connection"] = connection
     return config
 

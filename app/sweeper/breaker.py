@@ -14,7 +14,7 @@ from app.clock import monotonic
 from app.domain.mass_silence import AT_LEAST, HELD_AT_MOST, LOOKS_BACK, is_mass, may_hold
 from app.domain.monitor import on_silence
 from app.domain.state import Status
-from app.store import blackouts, holds
+from app.store import blackouts, holds, notices
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.holds import Hold
@@ -81,6 +81,11 @@ class Breaker:
         count, projects = silent.total(), len(silent)
         hold = Hold(first[0]["deadline"], moment.now, moment.now + HELD_AT_MOST, None, count, projects)
         await holds.open_hold(session, hold)
+        words = (
+            f"{count} jobs of {projects} projects fell silent at once. Their verdicts wait until they are heard again, and until "
+            f"{hold.until:%H:%M:%S} UTC at most. If they are well, see whether their pings reach us: proxy, DNS, certificate."
+        )
+        await notices.notice(session, "mass silence", moment.now.isoformat(), words, moment.now)
         metrics.HOLDS.inc()
         log.error("mass silence: verdicts are held", silent=count, projects=projects, until=hold.until.isoformat())
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.store import blackouts, checkins, outbox, partitions, reported, unheard
+from app.store import blackouts, checkins, notices, outbox, partitions, reported, unheard
 from app.store.engine import Sessions
 
 log = structlog.get_logger()
@@ -28,8 +28,8 @@ async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: in
 
 
 async def prune_once(sessions: Sessions, retention_days: int) -> None:
-    """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, and deliveries settled
-    longer ago than check-ins are kept."""
+    """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, notices told long
+    ago, and deliveries settled longer ago than check-ins are kept."""
     async with sessions() as session:
         now = await blackouts.now(session)
         await blackouts.forget_ticks(session, now)
@@ -37,4 +37,5 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
         await reported.forget(session, now)
         await unheard.forget(session, now - timedelta(days=retention_days))
         await outbox.forget_settled(session, now - timedelta(days=retention_days))
+        await notices.forget(session, now)
         await session.commit()

@@ -1,7 +1,11 @@
 """What operators and their tools ask: is it alive, is it ready, what does it count."""
 
+import httpx
 import pytest
 
+from app.main import Web
+from app.settings import Settings
+from app.sweeper.audit import audit_once
 from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +57,46 @@ async def test_metrics_are_for_this_machine_or_for_whoever_holds_the_token(dsn: 
     async with living(dsn, metrics_token="t" * 20) as world:
         assert (await world.client.get("/metrics")).status_code == 404
         assert (await world.client.get("/metrics", headers={"authorization": "Bearer " + "t" * 20})).status_code == 200
+
+
+async def test_deep_health_says_what_is_wrong_and_what_to_do(world: World) -> None:
+    """503 with words while anything is wrong, 200 once nothing is; figures, ticks, schema and versions either way."""
+    answer = await world.client.get("/healthz/deep")
+    assert answer.status_code == 503
+    said = answer.json()
+    assert {wrong["about"] for wrong in said["wrong"]} == {"sweep", "deliver", "audit"}
+    assert all(wrong["words"] and wrong["remedy"] for wrong in said["wrong"])
+    await world.sweep()
+    await world.deliver()
+    await audit_once(world.sessions)
+    answer = await world.client.get("/healthz/deep")
+    said = answer.json()
+    assert (answer.status_code, said["wrong"]) == (200, [])
+    assert len(said["web"]) == 1
+    assert said["audits"]["findings"]["chain_broken"] == {"found": 0, "words": ""}
+    assert said["schema"]["revision"] == said["schema"]["expected"]
+    assert set(said["versions"]) == {"missedbeat", "python", "postgresql"}
+    assert abs(said["clock_difference_seconds"]) < 5
+    await world.advance(11)
+    assert "nothing has swept for 1" in (await world.client.get("/healthz/deep")).text
+
+
+async def test_deep_health_is_for_whoever_may_read_the_metrics(dsn: str) -> None:
+    """It tells more than strangers should know."""
+    async with living(dsn, metrics_token="t" * 20) as world:
+        assert (await world.client.get("/healthz/deep")).status_code == 404
+        answer = await world.client.get("/healthz/deep", headers={"authorization": "Bearer " + "t" * 20})
+        assert answer.status_code == 503
+
+
+async def test_deep_health_answers_though_the_database_does_not() -> None:
+    """503 that names the database, instead of an error."""
+    nowhere = Web(Settings(secret_key="k" * 40, _env_file=None), "postgresql+psycopg://127.0.0.1:1/none")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(nowhere), base_url="http://missedbeat.test") as client:
+        answer = await client.get("/healthz/deep")
+    await nowhere.dispose()
+    assert answer.status_code == 503
+    assert [wrong["about"] for wrong in answer.json()["wrong"]] == ["database"]
 
 
 async def test_every_answer_carries_strict_headers(world: World) -> None:

@@ -82,6 +82,8 @@ class MonitorRow(Base):
         Index("monitors_source", "project_id", "source", postgresql_where=text("source <> ''")),
         Index("monitors_held", "project_id", "source", postgresql_where=text("held_since IS NOT NULL")),
         Index("monitors_beats", "wake_at", postgresql_where=text("beat_of <> ''")),
+        Index("monitors_not_woken", "project_id", postgresql_where=text("wake_at IS NULL AND status IN ('up', 'new')")),
+        Index("monitors_down", "project_id", "id", postgresql_where=text("status = 'down'")),
         Index("monitors_wake_at", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "75"}},
     )
