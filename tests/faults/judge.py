@@ -164,6 +164,7 @@ def nobody_wronged(kept: Kept) -> Iterator[str]:
     a window in which we were deaf."""
     known = {(monitor, deadline): at for monitor, at, deadline, _ in _expectations(kept)}
     spans = {m["id"]: timedelta(seconds=m["period"] + m["grace"]) for m in kept.tables["monitors"]}
+    periods = {m["id"]: timedelta(seconds=m["period"]) for m in kept.tables["monitors"]}
     ends = kept.of("check_ins", "at")
     for turn in kept.tables["transitions"]:
         if turn["to_status"] != "down" or turn["reason"] != "missed":
@@ -177,7 +178,8 @@ def nobody_wronged(kept: Kept) -> Iterator[str]:
         if heard_at is None and not kept.deaf(deadline - 2 * span - timedelta(minutes=2), deadline):
             yield f"{monitor} went down at {deadline}, which is no deadline of it"
         if heard_at is not None and any(
-            b["from_at"] <= deadline and heard_at < b["to_at"] < turn["noticed_at"] for b in kept.tables["blackouts"]
+            b["from_at"] <= deadline and heard_at + periods[monitor] < b["to_at"] < turn["noticed_at"]
+            for b in kept.tables["blackouts"]
         ):
             yield f"{monitor} is blamed for silence at {deadline}, when we were deaf"
 

@@ -87,7 +87,7 @@ SPOILED: dict[str, Callable[[Story], Any]] = {
     "silence not noticed": lambda s: s.monitors[0].update(period=30),
     "dated when it was noticed": lambda s: (s.transitions[1].update(at=at(143)), s.incidents[0].update(opened_at=at(143))),
     "down though heard in time": lambda s: s.check_ins.insert(2, {**s.check_ins[1], "n": 3, "at": at(139)}),
-    "blamed for our own blackout": lambda s: s.blackouts.append({"from_at": at(60), "to_at": at(66)}),
+    "blamed for our own blackout": lambda s: s.blackouts.append({"from_at": at(115), "to_at": at(121)}),
 }
 
 
