@@ -138,10 +138,12 @@ class Crowd:
 
     async def _live(self, client: Callable[[Line], Awaitable[None]]) -> None:
         line = Line(self.port)
-        with suppress(StopAsyncIteration):
-            while not self._stop:
-                await client(line)
-        line.close()
+        try:
+            with suppress(StopAsyncIteration):
+                while not self._stop:
+                    await client(line)
+        finally:
+            line.close()
 
     async def say(self, line: Line, monitor: str, signal: str, keyed: bool = True, tries: int = 200) -> Said:
         """Say it until it is acknowledged, as `curl --retry` would; one without a key is said once."""

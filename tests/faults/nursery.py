@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app import failpoint
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -39,6 +41,7 @@ def live(order: dict[str, Any]) -> None:
     os.environ.update(order["environment"])
     os.chdir(Path(order["log"]).parent)
     sys.argv = ["missedbeat-server", *order["words"], "--dsn-on-stdin"]
+    failpoint.armed = failpoint.read(os.environ.get("MISSEDBEAT_FAILPOINTS", ""))
     from app.cli import main
 
     try:

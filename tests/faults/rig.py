@@ -20,12 +20,14 @@ from typing import Any, TypeVar
 
 import psutil
 import psycopg
+from sqlalchemy import make_url
 
 from app.store import accounts, blackouts, embedded
 from app.store.accounts import NewProject
 from app.store.engine import make_engine, make_sessions
 from app.store.migrate import migrate
 from tests.faults.history import Line
+from tests.faults.proxy import Proxy
 from tests.journeys.running import environment
 from tests.receivers import HttpReceiver
 
@@ -46,6 +48,14 @@ class Background:
         """Do it there, wait for it here."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
+    def call(self, act: Callable[[], object]) -> None:
+        """Do something quick there, and wait until it is done."""
+
+        async def once() -> None:
+            act()
+
+        self.run(once())
+
     def close(self) -> None:
         """End the loop and what still runs on it."""
         self.run(_end_others())
@@ -59,6 +69,7 @@ async def _end_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0.01)  # what was closed says so to the loop
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class Rig:
             with suppress(psutil.NoSuchProcess):
                 victim.send_signal(signal.SIGKILL)
         self.revive(part, **settings)
-        self.faults.append(Fault("kill", part, began, time.time()))
+        self.note("kill", part, began)
 
     def revive(self, part: str, **settings: str) -> None:
         """Start again what is dead or dying."""
@@ -147,7 +158,11 @@ class Rig:
         for each in frozen:
             with suppress(psutil.NoSuchProcess):
                 each.resume()
-        self.faults.append(Fault("freeze", part, began, time.time()))
+        self.note("freeze", part, began)
+
+    def note(self, what: str, victim: str, began: float) -> None:
+        """Since then until now something was wrong."""
+        self.faults.append(Fault(what, victim, began, time.time()))
 
     # clients and receivers
 
@@ -196,15 +211,20 @@ class Rig:
 
 
 @contextmanager
-def rigged(folder: Path, parts: tuple[str, ...] = ("web", "worker"), dsn: str = "", **settings: str) -> Iterator[Rig]:
-    """A service of these parts; main thread only. `dsn`: how the parts reach the database, where that is not straight."""
+def rigged(
+    folder: Path, parts: tuple[str, ...] = ("web", "worker"), through: Proxy | None = None, **settings: str
+) -> Iterator[Rig]:
+    """A service of these parts; main thread only. `through`: what stands between them and the database."""
     server = embedded.start(folder / "data", settings={"max_connections": "60"})
     nursery: subprocess.Popen[str] | None = None
     background = Background()
     closing: list[Callable[[], Coroutine[Any, Any, object]]] = []
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listener.set_inheritable(True)
-    given = {"DATABASE_URL": dsn or server.dsn, "MISSEDBEAT_SECRET_KEY": KEY, **settings}
+    if through is not None:
+        background.run(through.listen(f"{make_url(server.dsn).query['host']}/.s.PGSQL.5432"))
+        closing.append(through.aclose)
+    given = {"DATABASE_URL": through.dsn if through is not None else server.dsn, "MISSEDBEAT_SECRET_KEY": KEY, **settings}
     try:
         migrate(server.dsn)
         nursery = subprocess.Popen(
@@ -215,7 +235,7 @@ def rigged(folder: Path, parts: tuple[str, ...] = ("web", "worker"), dsn: str = 
         assert nursery.stdout.readline() == "loaded\n"
         project = background.run(new_project(server.dsn))
         rig = Rig(folder, server, nursery, listener, background, given, project, closing=closing)
-        for part in parts:
+        for part in ("web", "worker"):
             rig.start(part)
         yield rig
     finally:

@@ -117,8 +117,8 @@ MUTATIONS = (
     Mutation(
         "acknowledged without COMMIT",
         "app/ingest/record.py",
-        "results, margin)\n        await session.commit()",
-        "results, margin)",
+        'failpoint("record.guarded")\n        await session.commit()',
+        'failpoint("record.guarded")',
         ("tests/ingest/test_recording.py::test_a_missing_partition_is_made_on_the_way",),
     ),
 )
