@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 CHUNK = 65536
 PASS, HOLE, REFUSE, QUIET = "pass", "hole", "refuse", "quiet"
-SIMPLE_QUERY, PARSE = b"Q", b"P"
+SIMPLE_QUERY, PARSE, BIND = b"Q", b"P", b"B"
 
 
 @dataclass(eq=False)
@@ -21,6 +21,8 @@ class Way:
     purpose: str = ""
     silenced: bool = False
     started: bool = False
+    records: bool = False  # check-ins, in the transaction under way
+    statements: dict[bytes, bytes] = field(default_factory=dict)
     buffer: bytearray = field(default_factory=bytearray)
 
     def cut(self) -> None:
@@ -29,7 +31,7 @@ class Way:
         self.server.transport.abort()
 
     def commits(self, data: bytes) -> bool:
-        """Whether a COMMIT is whole now, with these bytes of the service."""
+        """Whether a COMMIT of check-ins is whole now, with these bytes of the service."""
         self.buffer += data
         found = False
         while True:
@@ -43,8 +45,19 @@ class Way:
             del self.buffer[: head + length]
             if not self.started:
                 self._start(message)
-            elif message[:1] in (SIMPLE_QUERY, PARSE) and b"COMMIT\0" in message:
-                found = True
+            elif message[:1] == SIMPLE_QUERY and b"COMMIT\0" in message:
+                found, self.records = found or self.records, False
+            else:
+                self._note(message)
+
+    def _note(self, message: bytes) -> None:
+        """Statements are named when they are parsed, and later only bound by that name."""
+        first, second = [*message[5:].split(b"\0", 2), b"", b""][:2]
+        if message[:1] == PARSE:
+            self.statements[first] = second
+        elif message[:1] == BIND:
+            query = self.statements.get(second, b"")
+            self.records |= b"INSERT INTO check_ins" in query and b"missedbeat_now" not in query
 
     def _start(self, message: bytes) -> None:
         parts = message[8:].split(b"\0")
