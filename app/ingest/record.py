@@ -23,6 +23,7 @@ from app.domain.monitor import CheckIn, on_check_in
 from app.domain.report import on_report
 from app.domain.skew import CLOCKS_AGREE, OLDEST_REPORT, on_our_clock, skew_of
 from app.domain.state import Decision, Monitor, Signal
+from app.failpoint import failpoint
 from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.create import create_missing
@@ -84,14 +85,18 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
         doubt = timedelta(seconds=elapsed_at - asked_at) + (margin if moment.behind else timedelta())
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
         recording = await _look_up(session, batch, moment, ping_limit)
+        failpoint("record.locked")
         recording.full = full
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
         for position in sorted(range(len(batch)), key=lambda i: received[i]):
             heard = Hearing(batch[position], received[position], doubt, position in created)
             results[position] = _answer(recording, heard)
+        failpoint("record.decided")
         await _write(session, recording)
         await _guard(session, received, results, margin)
+        failpoint("record.guarded")
         await session.commit()
+    failpoint("record.committed")
     return results
 
 

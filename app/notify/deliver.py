@@ -18,6 +18,7 @@ from app.clock import monotonic, utc_now
 from app.domain.message import Message, compose, plain
 from app.domain.retry import FALLBACK_AFTER, next_try
 from app.errors import BadSettings, in_words
+from app.failpoint import failpoint
 from app.notify.senders import Outcome, Parcel, Post, Verdict
 from app.store import blackouts, channels, outbox
 from app.store.engine import Sessions
@@ -70,6 +71,8 @@ class Deliverer:
             claimed = await outbox.claim(session, now, self._owner, free, PER_CHANNEL)
             await blackouts.beat(session, "deliver", now)
             await session.commit()
+        if claimed:
+            failpoint("deliver.claimed")
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery, claimed_at))
             self._sending.add(task)
@@ -95,8 +98,10 @@ class Deliverer:
     async def _deliver(self, claimed: Claimed, claimed_at: float) -> None:
         if outbox.LEASE - timedelta(seconds=monotonic() - claimed_at) < NEEDED_LEASE:
             return  # too little of the lease is left to send it alone; it will be claimed again
+        failpoint("deliver.sending")
         began = monotonic()
         outcome = await self._send(claimed)
+        failpoint("deliver.sent")
         took = round(monotonic() - began, 3)
         give_up_at = claimed_at + outbox.LEASE.total_seconds()
         while monotonic() < give_up_at:
@@ -119,6 +124,7 @@ class Deliverer:
                 return "another's"
             await self._tell_of_trouble(session, claimed, outcome, settled, now)
             await session.commit()
+        failpoint("deliver.settled")
         return settled.state
 
     async def _send(self, claimed: Claimed) -> Outcome:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 STATEMENT_LIMIT = 2000  # milliseconds
 HELD_AT_MOST = 10.0  # seconds
+PING_AT_MOST = 2.0  # seconds
 WAIT = 0.5  # seconds
 TIMEOUTS = {
     "lock_timeout": "1000",
@@ -48,6 +49,7 @@ def make_engine(
         },
     )
     _limit_holding(engine, held_at_most)
+    _limit_pings(engine)
     return engine
 
 
@@ -60,17 +62,37 @@ def _limit_holding(engine: AsyncEngine, seconds: float) -> None:
     """Cut a connection that is in use for longer. Cancelling would ask the server first, and a frozen one never answers."""
     timers: dict[int, asyncio.TimerHandle] = {}
 
-    def taken(_: Any, record: Any, __: Any) -> None:
+    def opened(_: Any, record: Any) -> None:
+        given_back(_, record)
         fd = record.driver_connection.pgconn.socket
         timers[id(record)] = asyncio.get_running_loop().call_later(seconds, _cut, fd)
+
+    def taken(_: Any, record: Any, __: Any) -> None:
+        opened(_, record)
 
     def given_back(_: Any, record: Any) -> None:
         timer = timers.pop(id(record), None)
         if timer is not None:
             timer.cancel()
 
+    event.listen(engine.sync_engine, "connect", opened, insert=True)  # before the dialect asks the server who it is
     event.listen(engine.sync_engine, "checkout", taken)
     event.listen(engine.sync_engine, "checkin", given_back)
+
+
+def _limit_pings(engine: AsyncEngine) -> None:
+    """The pool pings before it says that a connection is taken: a line that has gone silent would be waited for without end."""
+    dialect = engine.sync_engine.dialect
+    ping = dialect.do_ping
+
+    def bounded(connection: Any) -> bool:
+        timer = asyncio.get_running_loop().call_later(PING_AT_MOST, _cut, connection.driver_connection.pgconn.socket)
+        try:
+            return ping(connection)
+        finally:
+            timer.cancel()
+
+    dialect.do_ping = bounded  # type: ignore[method-assign, assignment]
 
 
 def _cut(fd: int) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InternalError, Programming
 from app.domain.horizon import Horizon
 from app.domain.monitor import on_silence
 from app.domain.state import Decision
+from app.failpoint import failpoint
 from app.store import blackouts, decisions, monitors, partitions
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
@@ -82,6 +83,8 @@ async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) 
 async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
     async with sessions() as session:
         rows = await monitors.lock_due(session, moment.horizon.at, limit)
+        if rows:
+            failpoint("sweep.locked")
         judged, poison = [], 0
         for raw in rows:
             try:
@@ -90,6 +93,8 @@ async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
                 poison += 1
                 await set_aside(session, raw, moment, error)
         await decisions.write(session, moment.now, judged)
+        if judged:
+            failpoint("sweep.judged")
         await session.commit()
     return Swept(len(rows), sum(bool(decision.transitions) for _, decision in judged), poison)
 

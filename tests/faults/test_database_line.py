@@ -1,0 +1,92 @@
+"""The line between the service and its database: cut, silent, slow, or lost exactly between COMMIT and its answer."""
+
+import random
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.ending import hold, settle
+from tests.faults.history import Crowd, History
+from tests.faults.jobs import Hook, crowded
+from tests.faults.proxy import HOLE, PASS, REFUSE, Proxy
+from tests.faults.rig import Rig, measured, rigged, seed
+
+TRIALS = 12
+
+
+def lost_answers(rig: Rig, proxy: Proxy, history: History) -> None:
+    """COMMIT is sent, its answer never comes: no 2xx from that call, 0 or 1 in the table; under a key the retry is right."""
+    crowd, line, kept = Crowd(rig.port, history), rig.line(), 0
+    (monitor,) = rig.rows("SELECT id::text FROM monitors LIMIT 1")[0]
+    for trial in range(TRIALS):
+        rig.background.call(lambda: proxy.lose_commits(1))
+        lost = proxy.lost + 1
+        said = rig.background.run(crowd.say(line, monitor, "log", keyed=trial % 2 == 0))
+        assert proxy.lost == lost
+        assert said.calls[0].status in (None, 503), "acknowledged, though nobody knew"
+        assert not said.calls[0].absent, "called absent, though nobody knew"
+        kept += not said.keyed and bool(rig.rows("SELECT 1 FROM check_ins WHERE body = convert_to(%s, 'UTF8')", said.token))
+    measured(f"{TRIALS} answers to COMMIT lost; of {TRIALS // 2} said once {kept} were committed")
+    assert kept > 0
+
+
+def hurt(rig: Rig, proxy: Proxy, how: str) -> None:
+    """One kind of trouble for about two seconds."""
+    if how == "cut":
+        for _ in range(8):
+            rig.background.call(proxy.cut)
+            time.sleep(random.uniform(0.1, 0.4))
+        return
+    if how == "slow":
+        proxy.delay = 0.3
+    else:
+        rig.background.call(lambda: proxy.now(how))
+        if how == REFUSE:
+            rig.background.call(proxy.cut)
+    time.sleep(2.5)
+    proxy.delay = 0.0
+    rig.background.call(lambda: proxy.now(PASS))
+
+
+def troubled(folder: Path, rounds: int) -> None:
+    """Every kind of trouble, so many times, under load and held against the history; nothing is restarted meanwhile."""
+    seed()
+    history, hook, proxy = History(), Hook(), Proxy()
+    with rigged(folder, through=proxy) as rig:
+        rig.receive(hook)
+        crowd = Crowd(rig.port, history)
+        rig.background.run(crowded(rig, crowd, hook, many=3, lasting=10))
+        parts = dict(rig.pids)
+        slowest: dict[str, float] = {}
+        for how in [how for _ in range(rounds) for how in ("cut", HOLE, REFUSE, "slow")]:
+            began = time.time()
+            hurt(rig, proxy, how)
+            since = time.time()
+            rig.note("trouble", f"line {how}", began)
+            rig.until(lambda since=since: history.acknowledged(since), 20, f"not heard after {how}")  # type: ignore[misc]
+            rig.works("sweep", since)
+            rig.works("deliver", since)
+            slowest[how] = max(slowest.get(how, 0.0), round(time.time() - since, 1))
+        measured(f"seconds until everything worked again: {slowest}")
+        rig.background.run(crowd.stop())
+        lost_answers(rig, proxy, history)
+        settle(rig)
+        hold(rig, history, hook)
+        assert rig.pids == parts
+        assert all(psutil.pid_exists(pid) for pid in parts.values())
+
+
+@pytest.mark.timeout(180)
+def test_a_line_that_is_cut_silent_or_slow_costs_nothing_but_time(tmp_path: Path) -> None:
+    """RST, black hole, refusal, delay, answers to COMMIT lost: what was acknowledged is there once, what was not at most once,
+    and everything works again by itself."""
+    troubled(tmp_path, 1)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(400)
+def test_a_bad_line_again_and_again_costs_nothing_but_time(tmp_path: Path) -> None:
+    """The same, five times each."""
+    troubled(tmp_path, 5)

@@ -1,0 +1,192 @@
+"""The tests, tested: what holds a promise is taken out of a copy of the tree, and the tests named here must notice it.
+
+To add one: a line in MUTATIONS. The text must stand exactly once in its file; at least one of the tests must go red.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.rig import ROOT, measured
+
+CLAIMS = "tests/faults/test_claims.py::"
+COPIED = ("app", "tests", "migrations", "sdk", "pyproject.toml", "Makefile")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What is replaced, and who must notice."""
+
+    name: str
+    file: str
+    text: str
+    replacement: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "no guard",
+        "app/ingest/record.py",
+        "and now - at >= margin}",
+        "and now - at >= margin * 1000}",
+        ("tests/ingest/test_recording.py::test_what_took_longer_than_the_margin_is_refused_and_not_recorded",),
+    ),
+    Mutation(
+        "no margin",
+        "app/domain/horizon.py",
+        "return Horizon(heard_until - margin, blackouts)",
+        "return Horizon(heard_until, blackouts)",
+        (CLAIMS + "test_a_deadline_is_judged_only_once_the_margin_has_passed",),
+    ),
+    Mutation(
+        "no horizon",
+        "app/domain/horizon.py",
+        "else min(now, newest_tick)",
+        "else now",
+        ("tests/sweeper/test_sweep.py::test_silence_is_judged_only_up_to_the_horizon",),
+    ),
+    Mutation(
+        "no fence",
+        "app/store/outbox.py",
+        "AND d.owner = :owner AND d.claim_no = :claim_no",
+        "AND :owner <> d.id AND :claim_no > 0",
+        (CLAIMS + "test_who_lost_the_lease_settles_nothing_while_another_sends",),
+    ),
+    Mutation(
+        "no SKIP LOCKED in the sweep",
+        "app/store/monitors.py",
+        "FOR NO KEY UPDATE OF m SKIP LOCKED",
+        "FOR NO KEY UPDATE OF m",
+        (CLAIMS + "test_a_locked_row_holds_up_no_other",),
+    ),
+    Mutation(
+        "the outbox in a transaction of its own",
+        "app/store/decisions.py",
+        "    await outbox.put(session, deliveries)",
+        "    await session.commit()\n    await outbox.put(session, deliveries)",
+        (CLAIMS + "test_what_cannot_be_told_does_not_happen",),
+    ),
+    Mutation(
+        "no tenant in a list",
+        "app/store/incidents.py",
+        "select(IncidentRow).where(IncidentRow.project_id == project)",
+        "select(IncidentRow)",
+        ("tests/manage/test_tenants.py::test_lists_and_bodies_do_not_reach_into_another_project",),
+    ),
+    Mutation(
+        "no tenant behind a unique key",
+        "app/store/monitors.py",
+        "MonitorRow.project_id == project, MonitorRow.unique_key == key",
+        "MonitorRow.unique_key == key",
+        ("tests/manage/test_tenants.py::test_a_unique_key_leads_nowhere_in_another_project",),
+    ),
+    Mutation(
+        "no blackout at a first tick",
+        "app/store/blackouts.py",
+        "FIRST_HOLE if first else HOLE",
+        "HOLE",
+        (CLAIMS + "test_a_first_tick_ends_a_hole_of_over_two_seconds",),
+    ),
+    Mutation(
+        "no blackout at all",
+        "app/domain/horizon.py",
+        "now - previous_tick <= limit",
+        "now > previous_tick",
+        ("tests/sweeper/test_sweep.py::test_a_hole_in_the_ticks_is_a_blackout_and_nobody_is_blamed_for_it",),
+    ),
+    Mutation(
+        "no order of a monitor's messages",
+        "app/store/outbox.py",
+        "IN ('waiting', 'sending') AND o.seq < d.seq)",
+        "= 'none')",
+        ("tests/notify/test_deliver.py::test_messages_of_a_monitor_keep_their_order_on_a_channel",),
+    ),
+    Mutation(
+        "repeats not remembered",
+        "app/ingest/record.py",
+        "await checkins.remember(session, list(recording.remembered.values()))",
+        "pass",
+        ("tests/ingest/test_ping_options.py::test_a_repeat_is_answered_like_the_first_time",),
+    ),
+    Mutation(
+        "acknowledged without COMMIT",
+        "app/ingest/record.py",
+        'failpoint("record.guarded")\n        await session.commit()',
+        'failpoint("record.guarded")',
+        ("tests/ingest/test_recording.py::test_a_missing_partition_is_made_on_the_way",),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree, whose tests run on the copy."""
+    folder = tmp_path_factory.mktemp("mutated")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
+        elif source.exists():
+            shutil.copy(source, folder / name)
+    where = subprocess.run([sys.executable, "-c", "import app; print(app.__file__)"], cwd=folder, env=environ(folder),
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    assert Path(where.stdout.strip()).is_relative_to(folder)
+    return folder
+
+
+def environ(folder: Path) -> dict[str, str]:
+    """Ours, with the copy in front and without bytecode, which a change within a second would outlive."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    return {**clean, "PYTHONPATH": os.pathsep.join((str(folder), str(folder / "sdk"))), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run(folder: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Those tests in the copy; 0 when all passed, 1 when one failed."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
+    return subprocess.run(words, cwd=folder, env=environ(folder), capture_output=True, text=True, check=False)
+
+
+def failed(output: str) -> list[str]:
+    """The names of those that did, in pytest's summary."""
+    lines = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return [line.split()[1].rpartition("::")[2] for line in lines]
+
+
+@pytest.mark.prove
+def test_without_a_mutation_they_all_pass(tree: Path) -> None:
+    """Else it would prove nothing that they fail with one."""
+    done = run(tree, tuple(dict.fromkeys(test for mutation in MUTATIONS for test in mutation.tests)))
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
+def test_each_mutation_is_noticed(tree: Path, mutation: Mutation) -> None:
+    """Take it out, and they go red."""
+    path = tree / mutation.file
+    before = path.read_text(encoding="utf-8")
+    assert before.count(mutation.text) == 1, (
+        f"{mutation.name}: its text stands {before.count(mutation.text)} times in {mutation.file}"
+    )
+    path.write_text(before.replace(mutation.text, mutation.replacement), encoding="utf-8")
+    try:
+        done = run(tree, mutation.tests)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert done.returncode == 1, done.stdout[-3000:]
+    measured(f"{mutation.name}: caught by {', '.join(failed(done.stdout))}")
+
+
+def test_each_mutation_finds_its_text_and_its_tests() -> None:
+    """A table that no longer fits the code is noticed by the short run already."""
+    for mutation in MUTATIONS:
+        assert (ROOT / mutation.file).read_text(encoding="utf-8").count(mutation.text) == 1, mutation.name
+        for test in mutation.tests:
+            file, _, name = test.partition("::")
+            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), test
