@@ -4,6 +4,7 @@ Where a small file system can be mounted (root on Linux) it is really full. Else
 limit (RLIMIT_FSIZE), which fails at the same places with another word.
 """
 
+import asyncio
 import os
 import resource
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -21,6 +23,7 @@ from tests.faults.ending import hold, settle
 from tests.faults.history import Crowd, History
 from tests.faults.jobs import Hook, crowded
 from tests.faults.rig import Rig, measured, rigged, seed
+from tests.journeys.running import Service, serving, until
 
 SIZE = 192_000_000  # bytes of the disk: a cluster and its log fit well
 FILE = 1_000_000  # bytes of a file where only files are limited
@@ -35,24 +38,24 @@ class Disk:
         words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", str(folder / "data")]
         self.mounted = os.geteuid() == 0 and subprocess.run(words, check=False, capture_output=True).returncode == 0
 
-    def fill(self, rig: Rig) -> None:
-        """From now on nothing can grow."""
+    def fill(self, postmaster: psutil.Process) -> None:
+        """From now on nothing of this PostgreSQL can grow."""
         if not self.mounted:
-            self._limit(rig, FILE)
+            self._limit(postmaster, FILE)
             return
         with suppress(OSError), self._filler.open("wb", buffering=0) as filler:
             while True:
                 filler.write(b"\0" * 65536)
 
-    def clear(self, rig: Rig) -> None:
+    def clear(self, postmaster: psutil.Process) -> None:
         """There is room again."""
         self._filler.unlink(missing_ok=True)
-        if not self.mounted and rig.server.alive():
-            self._limit(rig, resource.RLIM_INFINITY)
+        if not self.mounted:
+            self._limit(postmaster, resource.RLIM_INFINITY)
 
-    def _limit(self, rig: Rig, size: int) -> None:
-        for process in rig.processes("postgres"):
-            with suppress(psutil.NoSuchProcess):
+    def _limit(self, postmaster: psutil.Process, size: int) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for process in (postmaster, *postmaster.children(recursive=True)):
                 process.rlimit(psutil.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
@@ -67,13 +70,12 @@ def small_disk(folder: Path) -> Iterator[Disk]:
             subprocess.run(["umount", str(folder / "data")], check=True)
 
 
-def ask_for_more(rig: Rig) -> None:
+def ask_for_more(dsn: str) -> None:
     """New pages, and a new piece of the write-ahead log, for which PostgreSQL may stop altogether."""
-    with suppress(psycopg.Error):
-        rig.rows("CREATE TABLE more AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
-    for _ in range(3):
-        with suppress(psycopg.Error):
-            rig.rows("SELECT pg_switch_wal()")
+    wishes = ("CREATE TABLE more AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)", *["SELECT pg_switch_wal()"] * 3)
+    for wish in wishes:
+        with suppress(psycopg.Error), psycopg.connect(dsn.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(wish)
 
 
 def revive(rig: Rig) -> None:
@@ -96,14 +98,15 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
         rig.background.run(crowded(rig, crowd, hook, many=3, lasting=6))
         rig.until(lambda: history.acknowledged() > 100, 30, "nobody is heard")
         began = time.time()
-        disk.fill(rig)
-        ask_for_more(rig)
+        postmaster = psutil.Process(rig.server.pid)
+        disk.fill(postmaster)
+        ask_for_more(rig.dsn)
         rig.until(
             lambda: any(c.status == 503 and c.began > began for s in history.said for c in s.calls), 30, "nobody is refused"
         )
         time.sleep(3)
         died = not rig.server.alive()
-        disk.clear(rig)
+        disk.clear(postmaster)
         revive(rig)
         rig.note("trouble", "full disk", began)
         since = time.time()
@@ -116,3 +119,36 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
         rig.background.run(crowd.stop())
         settle(rig)
         hold(rig, history, hook)
+
+
+async def heard(service: Service, path: str) -> bool:
+    """Whether a ping is acknowledged now."""
+    try:
+        return (await service.client.get(path)).status_code < 300
+    except httpx.HTTPError:
+        return False
+
+
+async def dead(process: psutil.Process) -> bool:
+    """Whether it is."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.prove
+@pytest.mark.anyio
+async def test_serve_outlives_a_full_disk_on_which_postgresql_cannot_start(tmp_path: Path) -> None:
+    """PostgreSQL dies and cannot come back while there is no room; `serve` tries again and again, and needs no restart."""
+    with small_disk(tmp_path) as disk:
+        async with serving(tmp_path / "data") as service:
+            path = f"/ping/{service.keys['ping_key']}/job?create=1"
+            await until(lambda: heard(service, path), 10)
+            dsn = (tmp_path / "data" / "postgres.dsn").read_text()
+            postgres = service.children("postgres")[0]
+            disk.fill(postgres)
+            ask_for_more(dsn)
+            await until(lambda: dead(postgres), 30)
+            await asyncio.sleep(4)
+            assert service.process.poll() is None, "serve gave up"
+            assert not await heard(service, path)
+            disk.clear(postgres)
+            await until(lambda: heard(service, path), 30)
