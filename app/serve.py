@@ -25,7 +25,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.clock import monotonic
-from app.errors import BadSettings
+from app.errors import BadSettings, Unavailable
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LOOK = 0.1  # seconds
+SHORT_REST = 1.0
 STOP_LIMIT = 12.0
 READY_LIMIT = 60.0
 SHORTEST_LIFE = 5.0  # a child that dies sooner is started again after a pause
@@ -115,8 +116,7 @@ class Serve:
         announced, give_up_at = False, monotonic() + READY_LIMIT
         while not self.stopping:
             if self.server is not None and not self.server.alive():
-                log.error("PostgreSQL died and is started again")
-                self.server.restart()
+                self._start_again(self.server)
             self._look_after_children()
             if not announced and is_ready(listener):
                 self.announce(self.dsn)
@@ -125,6 +125,15 @@ class Serve:
                 log.error("the service is not ready yet; see the lines above")
                 announced = True
             time.sleep(LOOK)
+
+    def _start_again(self, server: "Server") -> None:
+        """Try once; where PostgreSQL cannot run now, for the disk is full, the next look tries again."""
+        log.error("PostgreSQL died and is started again")
+        try:
+            server.restart()
+        except Unavailable as error:
+            log.error("PostgreSQL cannot be started yet", error=str(error)[-500:])
+            time.sleep(SHORT_REST)
 
     def _look_after_children(self) -> None:
         """Start what does not run, and tell what has just loaded where the database is, once that is known."""

@@ -64,6 +64,10 @@ class History:
         """How many check-ins were, of those whose acknowledged attempt began after then."""
         return sum(any(c.acknowledged and c.began >= since for c in said.calls) for said in self.said)
 
+    def refused(self, since: float) -> int:
+        """How many calls that began after then were answered 503."""
+        return sum(c.status == 503 and c.began > since for said in self.said for c in said.calls)
+
     def answers(self) -> dict[str, int]:
         """How often each answer was given."""
         counts: dict[str, int] = {}

@@ -78,14 +78,19 @@ class Job:
     rule: Rule
     id: UUID = field(default_factory=uuid4)
     ran_at: datetime | None = None
+    next_at: datetime | None = None
     heard_at: datetime | None = None
     dead: bool = False
     unheard: int = 0  # outages since then that a run of it fell into
 
     def due(self, now: datetime) -> bool:
         """Whether it runs by then."""
-        following = None if self.ran_at is None else next_run(self.rule.schedule, self.ran_at)
-        return self.ran_at is None or (following is not None and following <= now)
+        return self.ran_at is None or (self.next_at is not None and self.next_at <= now)
+
+    def ran(self, at: datetime | None) -> None:
+        """It ran then, and knows when it runs next; None: it runs as soon as it can."""
+        self.ran_at = at
+        self.next_at = None if at is None else next_run(self.rule.schedule, at)
 
     def deadline(self, blackouts: Sequence[Blackout]) -> datetime | None:
         """The first deadline after it was heard last of which we heard all; None where that is too close to call."""
@@ -118,7 +123,7 @@ class Simulation:
     blackouts: list[Blackout] = field(default_factory=list)
     deaths: int = 0
     owed: list[tuple[Job, datetime, datetime]] = field(default_factory=list)  # heard last, known by
-    excused: list[tuple[UUID, datetime]] = field(default_factory=list)  # heard last, and then twice not
+    excused: list[tuple[UUID, datetime, datetime]] = field(default_factory=list)  # heard, then twice or more not, heard again
 
     async def live(self, days: float) -> None:
         """Step by step; an outage in about every third hour."""
@@ -139,7 +144,10 @@ class Simulation:
         for job in self.jobs:
             if not job.dead and job.due(now):
                 said += [(job.id, Signal.START)] * (job.rule.max_runtime is not None) + [(job.id, Signal.SUCCESS)]
-                job.ran_at = job.heard_at = now
+                if job.unheard > 1 and job.heard_at is not None and isinstance(job.rule.schedule, Every):
+                    self.excused.append((job.id, job.heard_at, now))
+                job.ran(now)
+                job.heard_at = now
                 job.unheard = 0
         await self.ground.hear(said)
 
@@ -150,11 +158,9 @@ class Simulation:
         for job in self.jobs:
             if job.dead or job.ran_at is None or not job.due(now):
                 continue
-            while job.ran_at is not None and job.due(now):
-                job.ran_at = next_run(job.rule.schedule, job.ran_at)  # it ran, and nobody heard
+            while job.next_at is not None and job.due(now):
+                job.ran(job.next_at)  # and nobody heard
             job.unheard += 1
-            if job.unheard > 1 and isinstance(job.rule.schedule, Every) and job.heard_at is not None:
-                self.excused.append((job.id, job.heard_at))
         return now
 
     def _live_and_die(self, now: datetime) -> None:
@@ -166,7 +172,8 @@ class Simulation:
                 deadline = job.deadline(self.blackouts)
                 if deadline is not None and now > deadline + X + UNSURE + STEP and random.random() < 0.02:
                     self.owed.append((job, job.heard_at, deadline))
-                    job.dead, job.ran_at = False, None
+                    job.dead = False
+                    job.ran(None)
 
     async def complaints(self, now: datetime) -> list[str]:
         """Deaths not noticed in time, and downs of those who lived."""
@@ -193,8 +200,9 @@ class Simulation:
         for down in (d for mine in downs.values() for d in mine):
             job = jobs[down.job]
             is_dead = job.dead and job.heard_at is not None and down.at > job.heard_at
-            latest = 3 * job.rule.schedule.period if isinstance(job.rule.schedule, Every) else timedelta()
-            if not is_dead and not any(id == job.id and at < down.at < at + latest + 6 * HOUR for id, at in self.excused):
+            unheard = job.unheard > 1 and isinstance(job.rule.schedule, Every)
+            excused = unheard or any(id == job.id and since < down.at < until for id, since, until in self.excused)
+            if not is_dead and not excused:
                 yield f"{job.rule.schedule} was alive and went down at {down.at}"
 
 

@@ -174,7 +174,7 @@ async def test_jobs_live_and_die_for_a_virtual_day_in_the_tables(world: World) -
 @pytest.mark.timeout(400)
 async def test_a_thousand_jobs_live_and_die_for_virtual_weeks_in_the_domain() -> None:
     """At length."""
-    await simulate(Memory(), 1000, 60)
+    await simulate(Memory(), 1000, 30)
 
 
 @pytest.mark.prove
