@@ -10,11 +10,11 @@ from app.store.tables.monitors import MonitorRow
 from app.store.tables.reported import ReportedRunRow, SyncRow
 from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
-from app.store.tables.trouble import IncidentRow, TransitionRow
+from app.store.tables.trouble import IncidentRow, RemovedMonitorRow, TransitionRow
 from app.store.tables.vigil import BlackoutRow, HeartbeatRow, TickRow
 
 __all__ = [
     "AddressRow", "ApiKeyRow", "Base", "BlackoutRow", "ChannelRow", "CheckInRow", "DeliveryRow", "HeartbeatRow",
-    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "ReportedRunRow", "RunRow",
-    "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
+    "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "ProjectRow", "RemovedMonitorRow", "ReportedRunRow",
+    "RunRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
 ]  # fmt: skip
