@@ -7,11 +7,14 @@ import socket
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 STATEMENT_LIMIT = 2000  # milliseconds
 HELD_AT_MOST = 10.0  # seconds
+PING_LIMIT = 3.0  # seconds; a server that takes longer to say SELECT 1 is frozen or gone
 WAIT = 0.5  # seconds
 TIMEOUTS = {
     "lock_timeout": "1000",
@@ -35,7 +38,6 @@ def make_engine(
         pool_size=size,
         max_overflow=0,
         pool_timeout=wait,
-        pool_pre_ping=purpose != "ingest",  # a ping is tried again by its client, and must not wait for one more round trip
         hide_parameters=True,
         connect_args={
             "options": options,
@@ -47,7 +49,8 @@ def make_engine(
             "tcp_user_timeout": 5000,
         },
     )
-    _limit_holding(engine, held_at_most)
+    # A check-in is tried again by its client, and must not wait for one more round trip.
+    _watch(engine, held_at_most, asks_first=purpose != "ingest")
     return engine
 
 
@@ -56,18 +59,37 @@ def make_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
 
 
-def _limit_holding(engine: AsyncEngine, seconds: float) -> None:
-    """Cut a connection that is in use for longer. Cancelling would ask the server first, and a frozen one never answers."""
+def _watch(engine: AsyncEngine, seconds: float, asks_first: bool) -> None:
+    """Cut a connection that is in use for longer. Cancelling would ask the server first, and a frozen one never answers.
+
+    A connection used before is asked whether it still lives before it is given out, by us and not by the pool: its own
+    pre-ping comes before any event, so nothing would bound it.
+    """
     timers: dict[int, asyncio.TimerHandle] = {}
 
-    def taken(_: Any, record: Any, __: Any) -> None:
+    def cut_after(limit: float, record: Any) -> None:
+        stop(record)
         fd = record.driver_connection.pgconn.socket
-        timers[id(record)] = asyncio.get_running_loop().call_later(seconds, _cut, fd)
+        timers[id(record)] = asyncio.get_running_loop().call_later(limit, _cut, fd)
 
-    def given_back(_: Any, record: Any) -> None:
+    def stop(record: Any) -> None:
         timer = timers.pop(id(record), None)
         if timer is not None:
             timer.cancel()
+
+    def taken(connection: Any, record: Any, __: Any) -> None:
+        if asks_first and record.info.get("used"):
+            cut_after(min(PING_LIMIT, seconds), record)
+            try:
+                engine.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                stop(record)
+                raise InvalidatePoolError from error  # SQLAlchemy opens another in its place, and asks no more of the old ones
+        record.info["used"] = True
+        cut_after(seconds, record)
+
+    def given_back(_: Any, record: Any) -> None:
+        stop(record)
 
     event.listen(engine.sync_engine, "checkout", taken)
     event.listen(engine.sync_engine, "checkin", given_back)
