@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 NAME_LIMIT = 100
 SENTENCE_LIMIT = 600
 OUTPUT_LIMIT = 1_000
+EARLIER_LIMIT = 10
 
 MOMENTS = ("at", "last_success", "down_since")
 JOINERS = "\u200c\u200d"  # invisible, but letters of Persian and the seams of emoji
@@ -48,7 +49,8 @@ REASONS = {
 class Told:
     """Everything a message may say, as data. `at`: when the transition happened (a down by silence: its deadline);
     `down_since`: on monitor.up when the downtime began, on blackout when the deafness did; `channel` and `failure`: which
-    channel failed, and why; `output`: the last output, decoded. Nothing in it is trusted to be clean."""
+    channel failed, and why; `output`: the last output, decoded; `earlier`: turnings that were not told by themselves, as data,
+    oldest first; `instead_of`: the channel that did not take this message. Nothing in it is trusted to be clean."""
 
     kind: str
     at: datetime
@@ -67,12 +69,14 @@ class Told:
     zone: str = "UTC"
     channel: str = ""
     failure: str = ""
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    instead_of: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dumps`: moments as ISO 8601, tags as a list."""
         data = asdict(self)
         moments = {key: data[key].isoformat() for key in MOMENTS if data[key] is not None}
-        return data | moments | {"tags": list(self.tags)}
+        return data | moments | {"tags": list(self.tags), "earlier": list(self.earlier)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -80,7 +84,11 @@ class Told:
         Raises KeyError, TypeError or ValueError for what is no such thing."""
         given = {field.name: data[field.name] for field in fields(cls) if field.name in data}
         moments = {key: datetime.fromisoformat(given[key]) for key in MOMENTS if given.get(key) is not None}
-        return cls(**(given | moments | {"tags": tuple(given.get("tags", ()))}))
+        return cls(**(given | moments | {key: tuple(given.get(key, ())) for key in ("tags", "earlier")}))
+
+    def before(self) -> "tuple[Told, ...]":
+        """What `earlier` holds, oldest first."""
+        return tuple(Told.from_json(data) for data in self.earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +207,28 @@ def _subject(told: Told) -> str:
 
 def _sentence(told: Told, status_now: str | None) -> str:
     sentence = clean(told.explain, SENTENCE_LIMIT) or _default_sentence(told)
+    sentence = f"{sentence} {_told_together(told)}".rstrip()
     was = TOLD_STATUS.get(told.kind)
     if was is None or status_now is None or status_now == was:
         return sentence
     again = "again " if status_now in ("up", "down") else ""
     return f"{sentence} It is {clean(status_now, NAME_LIMIT)} {again}by now."
+
+
+def _told_together(told: Told) -> str:
+    """What happened before and was not told by itself: on a recovery the downtime it ends, then how it went to and fro."""
+    before, zone = told.before(), _zone(told.zone)
+    if not before:
+        return ""
+    down = next((b for b in reversed(before) if b.kind == "monitor.down"), None)
+    words = ""
+    if told.kind == "monitor.up" and down is not None:
+        words = f"It was down from {_moment(down.at, zone)} to {_moment(told.at, zone)}: "
+        words += f"{clean(down.explain, SENTENCE_LIMIT) or _default_sentence(down)} "
+        if before == (down,):
+            return words.rstrip()
+    turns = [f"{STATES.get(b.kind, 'NOTICE').lower()} {_moment(b.at, zone)}" for b in before[-EARLIER_LIMIT:]]
+    return f"{words}Not told by itself: {', '.join(turns)}."
 
 
 def _default_sentence(told: Told) -> str:
@@ -233,6 +258,7 @@ def _facts(told: Told) -> tuple[tuple[str, str], ...]:
         ("Expected", clean(told.schedule, NAME_LIMIT)),
         ("Reason", clean(told.reason, NAME_LIMIT)),
         ("Why", clean(told.failure, SENTENCE_LIMIT)),
+        ("Instead of", clean(told.instead_of, NAME_LIMIT)),
         ("Last success", _moment(told.last_success, zone)),
         ("Project", clean(told.project, NAME_LIMIT)),
         ("Tags", clean(", ".join(told.tags), SENTENCE_LIMIT)),

@@ -96,7 +96,7 @@ async def remove(session: AsyncSession, project: UUID, monitor: UUID, margin: ti
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     await decisions.close_for_good(session, row, moment.now)
-    await monitors.remove(session, project, monitor)
+    await monitors.remove(session, project, monitor, moment.now)
 
 
 async def put_test(session: AsyncSession, channel: ChannelRow, now: datetime) -> UUID:

@@ -4,6 +4,7 @@ service's own stand in `health.py`."""
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +14,7 @@ from app.manage.standing import seen
 from app.store import accounts, blackouts, project_metrics
 from app.store.accounts import Caller
 from app.store.blackouts import Moment
+from app.store.project_metrics import Channel
 from app.store.rows import Columns
 from app.web import House, Session, Shared, caller_of
 
@@ -33,6 +35,8 @@ HELP = {
     "hc_tag_up": "Whether no check with this tag is down.",
     "hc_checks_total": "How many checks there are.",
     "hc_checks_down_total": "How many checks are down.",
+    "missedbeat_channel_failing": "Whether every message to the channel fails at present (1), or it is disabled.",
+    "missedbeat_channel_dead_deliveries": "How many of the messages to the channel that are kept could not be told there.",
 }
 ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -76,13 +80,15 @@ async def metrics_by_address(project: str, key: str, session: Session, house: Ho
 
 
 async def _metrics(session: Session, house: Shared, project: str, caller: Caller) -> Response:
-    """All metrics, in three queries however many checks there are."""
+    """All metrics, in four queries however many checks there are."""
     if project.lower() != str(caller.project):
         raise NotFound("not found")
     moment = await blackouts.moment(session, house.margin)
     rows = await project_metrics.monitors(session, caller.project)
     outcomes = await project_metrics.outcomes(session, caller.project, NEWEST, moment.now - REACH)
-    return Response(written(samples(rows, moment, outcomes)), media_type=CONTENT_TYPE)
+    ways = await project_metrics.channels(session, caller.project)
+    found = chain(samples(rows, moment, outcomes), of_channels(ways))
+    return Response(written(found), media_type=CONTENT_TYPE)
 
 
 def samples(rows: Iterable[Columns], moment: Moment, outcomes: Mapping[UUID, Mapping[str, int]]) -> Iterator[Sample]:
@@ -107,6 +113,14 @@ def samples(rows: Iterable[Columns], moment: Moment, outcomes: Mapping[UUID, Map
         yield Sample("hc_tag_up", _label("tag", tag), is_up)
     yield Sample("hc_checks_total", "", total)
     yield Sample("hc_checks_down_total", "", down)
+
+
+def of_channels(channels: Iterable[Channel]) -> Iterator[Sample]:
+    """How each channel fares."""
+    for channel in channels:
+        named = ", ".join((_label("channel", channel.name), _label("kind", channel.kind), _label("channel_id", str(channel.id))))
+        yield Sample("missedbeat_channel_failing", named, channel.failing)
+        yield Sample("missedbeat_channel_dead_deliveries", named, channel.dead)
 
 
 def written(found: Iterable[Sample]) -> str:

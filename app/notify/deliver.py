@@ -1,6 +1,6 @@
 """Delivering: claim under a lease, send with no database held, settle behind a fence.
 
-A delivery ends delivered, dead or suppressed, always with a reason; what dies is told to the project's owner by mail.
+A delivery ends delivered, dead or suppressed, always with a reason; what dies is told another way.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic, utc_now
 from app.domain.message import Message, compose, plain
-from app.domain.retry import FALLBACK_AFTER, next_try
+from app.domain.retry import FALLBACK_AFTER, is_given_up, next_try
 from app.errors import BadSettings, in_words
 from app.failpoint import failpoint
 from app.notify.senders import Outcome, Parcel, Post, Verdict
-from app.store import blackouts, channels, outbox
+from app.notify.slots import Slots
+from app.store import blackouts, channels, claims, detours
+from app.store.claims import Claimed, Settled
 from app.store.engine import Sessions
-from app.store.outbox import Claimed, Settled
 from app.store.vault import Vault
 
 log = structlog.get_logger()
 
-SLOTS = 64
 PER_CHANNEL = 4
 NEEDED_LEASE = timedelta(seconds=22)
 SETTLE_AGAIN = 0.5  # seconds; the fence makes trying again safe
@@ -51,59 +51,56 @@ class Deliverer:
         self._sessions = sessions
         self._sender = sender
         self._owner: UUID = uuid4()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._slots = Slots()
         self._leaving = False
 
     async def deliver(self) -> None:
         """Claim and send as long as there is something due that may be sent; what hangs holds up nothing else."""
         while not self._leaving and await self.deliver_once():
-            if self._sending:
-                await asyncio.wait(self._sending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            if self._slots.tasks:
+                await asyncio.wait(self._slots.tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
 
     async def deliver_once(self) -> int:
-        """Claim what is due, up to the free slots, and begin to send it; returns how many."""
-        free = SLOTS - len(self._sending)
-        if free <= 0:
-            return 0
+        """Claim what is due, as far as there is room, and begin to send it; returns how many. What waits too long behind a
+        channel that fails is told another way first."""
         claimed_at = monotonic()
         async with self._sessions() as session:
             now = await blackouts.now(session)
-            claimed = await outbox.claim(session, now, self._owner, free, PER_CHANNEL)
+            await detours.tell_held(session, now)
+            claimed = await claims.claim(session, now, self._owner, self._slots.room(), PER_CHANNEL)
             await blackouts.beat(session, "deliver", now)
             await session.commit()
         if claimed:
             failpoint("deliver.claimed")
         for delivery in claimed:
-            task = asyncio.create_task(self._deliver(delivery, claimed_at))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._slots.begin(delivery.project, delivery.slow, self._deliver(delivery, claimed_at))
         return len(claimed)
 
     async def drain(self, limit: float) -> None:
         """On the way out: wait for what is being sent, then give back what was not settled."""
         self._leaving = True
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=limit)
-        for task in self._sending:
+        if self._slots.tasks:
+            await asyncio.wait(self._slots.tasks, timeout=limit)
+        for task in self._slots.tasks:
             task.cancel()
         async with self._sessions() as session:
-            await outbox.give_back(session, self._owner, await blackouts.now(session))
+            await claims.give_back(session, self._owner, await blackouts.now(session))
             await session.commit()
 
     async def settled(self) -> None:
         """Return when nothing is being sent any more."""
-        while self._sending:
-            await asyncio.wait(self._sending)
+        while self._slots.tasks:
+            await asyncio.wait(self._slots.tasks)
 
     async def _deliver(self, claimed: Claimed, claimed_at: float) -> None:
-        if outbox.LEASE - timedelta(seconds=monotonic() - claimed_at) < NEEDED_LEASE:
+        if claims.LEASE - timedelta(seconds=monotonic() - claimed_at) < NEEDED_LEASE:
             return  # too little of the lease is left to send it alone; it will be claimed again
         failpoint("deliver.sending")
         began = monotonic()
         outcome = await self._send(claimed)
         failpoint("deliver.sent")
         took = round(monotonic() - began, 3)
-        give_up_at = claimed_at + outbox.LEASE.total_seconds()
+        give_up_at = claimed_at + claims.LEASE.total_seconds()
         while monotonic() < give_up_at:
             try:
                 state = await self._settle(claimed, outcome, took)
@@ -120,9 +117,10 @@ class Deliverer:
         async with self._sessions() as session:
             now = await blackouts.now(session)
             settled = _settled(claimed, outcome, now, took)
-            if not await outbox.settle(session, claimed, self._owner, now, settled):
+            await _note(session, claimed, outcome, now)
+            if not await claims.settle(session, claimed, self._owner, now, settled):
                 return "another's"
-            await self._tell_of_trouble(session, claimed, outcome, settled, now)
+            await _tell_of_trouble(session, claimed, outcome, settled, now)
             await session.commit()
         failpoint("deliver.settled")
         return settled.state
@@ -141,22 +139,25 @@ class Deliverer:
         )
         return await self._sender.post.send(claimed.kind, parcel)
 
-    async def _tell_of_trouble(
-        self, session: AsyncSession, claimed: Claimed, outcome: Outcome, settled: Settled, now: datetime
-    ) -> None:
-        """What failed is told another way: the owner hears of a broken channel, and of what could not be told there."""
-        if outcome.verdict is Verdict.DELIVERED:
-            await channels.works_again(session, claimed.project, claimed.channel)
-            return
-        if claimed.is_fallback or claimed.told.kind == "test":
-            return
-        failing = now - claimed.first_try_at
-        if settled.state == "dead" or (failing >= FALLBACK_AFTER and not claimed.fallback_told):
-            await outbox.tell_fallback(session, claimed, now)
-        if outcome.verdict in (Verdict.GONE, Verdict.UNAUTHORISED):
-            await channels.tell_owner(session, claimed.project, claimed.channel, str(claimed.id), outcome.answer, now)
-        if outcome.verdict is Verdict.GONE:
-            await channels.disable(session, claimed.project, claimed.channel, outcome.answer, now)
+
+async def _note(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
+    """What an outcome says of the channel. A test that fails says nothing, for a person tries what may be wrong."""
+    if outcome.verdict is Verdict.DELIVERED:
+        await channels.note_success(session, claimed.project, claimed.channel)
+    elif outcome.verdict is not Verdict.REFUSED and claimed.told.kind != "test":
+        await channels.note_failure(session, claimed.project, claimed.channel, now)
+
+
+async def _tell_of_trouble(session: AsyncSession, claimed: Claimed, outcome: Outcome, settled: Settled, now: datetime) -> None:
+    """What failed is told another way: the project hears of a broken channel, and of what could not be told there."""
+    if outcome.verdict is Verdict.DELIVERED or claimed.told.kind == "test":
+        return
+    if settled.state == "dead" or (now - claimed.failing_since >= FALLBACK_AFTER and not claimed.fallback_told):
+        await detours.tell(session, [(claimed.project, claimed.id)], now)
+    if outcome.verdict in (Verdict.GONE, Verdict.UNAUTHORISED):
+        await detours.tell_of_failure(session, claimed.project, claimed.channel, str(claimed.id), outcome.answer, now)
+    if outcome.verdict is Verdict.GONE:
+        await channels.disable(session, claimed.project, claimed.channel, outcome.answer, now)
 
 
 def render(claimed: Claimed, base_url: str) -> Message:
@@ -182,7 +183,7 @@ def _settled(claimed: Claimed, outcome: Outcome, now: datetime, took: float) -> 
     if outcome.verdict in DEAD or claimed.told.kind == "test":
         return Settled("dead", tries, now, outcome.answer, attempt)
     slow = outcome.verdict is Verdict.UNAUTHORISED
-    again = next_try(tries, claimed.first_try_at, now, random.random(), outcome.retry_after, slow)
-    if again is None:
+    again = next_try(tries, now, random.random(), outcome.retry_after, slow)
+    if is_given_up(again, claimed.failing_since, claimed.claim_no):
         return Settled("dead", tries, now, f"given up after 24 h: {outcome.answer}", attempt)
     return Settled("waiting", tries, again, outcome.answer, attempt)

@@ -33,7 +33,7 @@ ANSWER_LIMIT = 300
 SECRET_PART = 8  # shorter pieces of a secret are everyday words
 TIME_LIMIT = 15.0  # seconds, from the name to the last byte
 ADDRESS_TIME_LIMIT = 5.0  # seconds for one of several addresses, so that a dead one leaves time for the next
-DNS_THREADS = 32
+DNS_THREADS = 512  # two for each slot of a sender: a look-up in vain outlives its attempt, and must hold up nobody's
 CONNECTIONS = 256
 OPEN_PORTS = frozenset({80, 443, 8443})
 

@@ -85,6 +85,12 @@ def body(message: Message) -> dict[str, Any]:
     if told.kind != "monitor.down" and told.down_since:
         data["until"] = _iso(told.at)
     data |= {"reason": clean(told.reason, TEXT_LIMIT), "explain": message.sentence, "incident_url": message.link or None}
+    if told.earlier:
+        data["earlier"] = [
+            {"type": b.kind, "timestamp": _iso(b.at), "reason": clean(b.reason, TEXT_LIMIT)} for b in told.before()
+        ]
+    if told.instead_of:
+        data["instead_of"] = clean(told.instead_of, TEXT_LIMIT)
     if told.kind == "channel.failed":
         data |= {"channel": clean(told.channel, TEXT_LIMIT), "failure": clean(told.failure, TEXT_LIMIT)}
     return {"type": message.kind, "timestamp": _iso(told.at), "data": data}

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import Select, delete, insert, select, text, update
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.message import Told
+from app.domain.retry import pause_after
 from app.errors import NotFound
-from app.store import outbox
-from app.store.tables import ChannelRow, DeliveryRow, ProjectRow
+from app.store import detours, outbox
+from app.store.tables import ChannelRow, DeliveryRow
+
+WORKS = {"failures": 0, "failing_since": None, "open_until": None}
 
 
 async def add(session: AsyncSession, row: dict[str, Any]) -> None:
@@ -41,9 +43,9 @@ async def ids(session: AsyncSession, project: UUID) -> list[UUID]:
 
 
 async def edit(session: AsyncSession, project: UUID, channel: UUID, columns: dict[str, Any]) -> None:
-    """Write new settings; a channel that was disabled is in use again."""
+    """Write new settings; a channel that was disabled, or left alone for its failures, is in use again."""
     row = update(ChannelRow).where(ChannelRow.project_id == project, ChannelRow.id == channel)
-    await session.execute(row.values(**columns, disabled_at=None, disabled_why=None, owner_told_at=None))
+    await session.execute(row.values(**columns, **WORKS, disabled_at=None, disabled_why=None, owner_told_at=None))
 
 
 async def remove(session: AsyncSession, project: UUID, channel: UUID, now: datetime) -> None:
@@ -56,62 +58,34 @@ async def remove(session: AsyncSession, project: UUID, channel: UUID, now: datet
 async def disable(session: AsyncSession, project: UUID, channel: UUID, why: str, now: datetime) -> None:
     """The receiver is gone for good: nothing more is sent there until somebody edits the channel.
 
-    Its owner hears of it, and of everything that still waited, by the fallback mail.
+    What still waited is told another way.
     """
     row = update(ChannelRow).where(ChannelRow.project_id == project, ChannelRow.id == channel, ChannelRow.disabled_at.is_(None))
     await session.execute(row.values(disabled_at=now, disabled_why=why[:500]))
-    await session.execute(
-        text("""
-            INSERT INTO deliveries
-                (project_id, id, channel_id, monitor_id, incident_id, cause_kind, cause_id, told, due_at, created_at)
-            SELECT d.project_id, gen_random_uuid(), f.id, d.monitor_id, d.incident_id, d.cause_kind, d.cause_id, d.told,
-                :now, :now
-            FROM deliveries d JOIN channels f ON f.project_id = d.project_id AND f.fallback AND f.id <> d.channel_id
-            WHERE d.project_id = :project AND d.channel_id = :channel AND d.state = 'waiting' AND NOT d.fallback_told
-            ORDER BY d.seq ON CONFLICT DO NOTHING"""),
-        {"project": project, "channel": channel, "now": now},
-    )
+    await detours.tell_waiting(session, project, channel, now)
     await outbox.suppress_channel(session, project, channel, f"the channel was disabled: {why}", now)
 
 
-async def tell_owner(session: AsyncSession, project: UUID, channel: UUID, cause: str, why: str, now: datetime) -> bool:
-    """Tell the project's owner by mail, once per cause, that a channel fails. False where the project has no owner's address."""
-    query = (
-        select(ChannelRow.name, ChannelRow.kind, ProjectRow.name)
-        .join(ProjectRow, ProjectRow.id == ChannelRow.project_id)
-        .where(
-            ChannelRow.project_id == project, ChannelRow.id == channel, ~ChannelRow.fallback, ChannelRow.owner_told_at.is_(None)
-        )
-    )
+async def note_success(session: AsyncSession, project: UUID, channel: UUID) -> None:
+    """A delivery went through: the channel is in use as ever, and its next failure is worth telling the owner again."""
+    mine = (ChannelRow.project_id == project, ChannelRow.id == channel)
+    marked = (ChannelRow.failures > 0) | ChannelRow.owner_told_at.is_not(None)
+    await session.execute(update(ChannelRow).where(*mine, marked).values(**WORKS, owner_told_at=None))
+
+
+async def note_failure(session: AsyncSession, project: UUID, channel: UUID, now: datetime) -> None:
+    """An attempt failed; from the fifth in a row on the channel is left alone for a while. What had begun before it was, and
+    fails after, does not count. Locks the channel before anything of its deliveries is, as those do who delete it."""
+    mine = (ChannelRow.project_id == project, ChannelRow.id == channel)
+    query = select(ChannelRow.failures, ChannelRow.open_until).where(*mine).with_for_update(key_share=True)
     found = (await session.execute(query)).one_or_none()
-    fallback = await session.execute(select(ChannelRow.id).where(ChannelRow.project_id == project, ChannelRow.fallback))
-    mail = fallback.scalar_one_or_none()
-    if found is None or mail is None:
-        return False
-    said = Told(kind="channel.failed", at=now, project=found[2], channel=f"{found[0]} ({found[1]})", failure=why)
-    row = update(ChannelRow).where(ChannelRow.project_id == project, ChannelRow.id == channel)
-    await session.execute(row.values(owner_told_at=now))
-    await session.execute(
-        insert(DeliveryRow).values(
-            project_id=project,
-            id=uuid4(),
-            channel_id=mail,
-            cause_kind="channel",
-            cause_id=cause,
-            told=said.to_json(),
-            due_at=now,
-            created_at=now,
-        )
-    )
-    return True
-
-
-async def works_again(session: AsyncSession, project: UUID, channel: UUID) -> None:
-    """A delivery went through: the next failure is worth telling the owner again."""
-    row = update(ChannelRow).where(
-        ChannelRow.project_id == project, ChannelRow.id == channel, ChannelRow.owner_told_at.is_not(None)
-    )
-    await session.execute(row.values(owner_told_at=None))
+    if found is None or (found.open_until is not None and found.open_until > now):
+        return
+    failures = found.failures + 1
+    pause = pause_after(failures)
+    values = {"failures": failures, "open_until": None if pause is None else now + pause}
+    since = func.coalesce(ChannelRow.failing_since, now)
+    await session.execute(update(ChannelRow).where(*mine).values(**values, failing_since=since))
 
 
 async def deliveries(session: AsyncSession, project: UUID, channel: UUID, limit: int) -> list[DeliveryRow]:

@@ -1,9 +1,9 @@
-"""Incidents and transitions, to be read. They are written in `decisions.py`."""
+"""Incidents and transitions, to be read, and forgotten after their time. They are written in `decisions.py`."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
@@ -51,3 +51,26 @@ async def transitions(
     if before is not None:
         query = query.where(TransitionRow.at < before)
     return list((await session.execute(query.order_by(TransitionRow.n.desc()).limit(limit))).scalars())
+
+
+# Of a monitor only the oldest go, so that what is kept still chains; and never the newest, which says how it came to stand.
+PAST = text("""
+    DELETE FROM transitions WHERE (project_id, monitor_id, n) IN (
+        SELECT t.project_id, t.monitor_id, t.n FROM transitions t
+        WHERE t.noticed_at < :before
+            AND EXISTS (SELECT FROM transitions o WHERE (o.project_id, o.monitor_id) = (t.project_id, t.monitor_id) AND o.n > t.n)
+            AND NOT EXISTS (SELECT FROM transitions o WHERE (o.project_id, o.monitor_id) = (t.project_id, t.monitor_id)
+                AND o.n < t.n AND o.noticed_at > t.noticed_at)
+        ORDER BY t.noticed_at, t.n LIMIT :limit)""")
+CLOSED = text("""
+    DELETE FROM incidents WHERE (project_id, id) IN (
+        SELECT project_id, id FROM incidents WHERE closed_at < :before ORDER BY closed_at LIMIT :limit)""")
+
+
+async def forget(session: AsyncSession, before: datetime, limit: int = 5000) -> int:
+    """Drop transitions noticed and incidents closed before an instant, some at a time; returns how many rows. What is kept of a
+    monitor's transitions has no gap, and an incident that is open stays."""
+    gone = 0
+    for statement in (PAST, CLOSED):
+        gone += int((await session.execute(statement, {"before": before, "limit": limit})).rowcount)  # type: ignore[attr-defined]
+    return gone

@@ -14,7 +14,7 @@ from app.domain.slug import free
 from app.domain.state import Decision, Monitor, Rule
 from app.domain.tokens import unique_key
 from app.errors import Invalid, NotFound
-from app.store import addresses
+from app.store import addresses, removed
 from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
 from app.store.unnest import arrays, picked, unnest
@@ -147,8 +147,9 @@ async def edit(session: AsyncSession, project: UUID, monitor: UUID, columns: dic
         await session.execute(row.values(**columns))
 
 
-async def remove(session: AsyncSession, project: UUID, monitor: UUID) -> None:
-    """Delete a locked monitor and its addresses. What it was heard to say is dropped with the days."""
+async def remove(session: AsyncSession, project: UUID, monitor: UUID, now: datetime) -> None:
+    """Delete a locked monitor and its addresses. What it was heard to say is dropped with the days, its history after a while."""
+    await removed.note(session, project, monitor, now)
     await session.execute(delete(AddressRow).where(AddressRow.project_id == project, AddressRow.monitor_id == monitor))
     await session.execute(delete(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id == monitor))
 

@@ -1,6 +1,7 @@
-"""What the metrics of a project are read from: its monitors, and how their newest runs ended."""
+"""What the metrics of a project are read from: its monitors, how their newest runs ended, and how its channels fare."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +20,28 @@ OUTCOMES = text("""
             ORDER BY r.key DESC LIMIT :most) newest
         GROUP BY newest.outcome) ended
     WHERE m.project_id = :project ORDER BY ended.outcome""")
+
+CHANNELS = text("""
+    SELECT c.name, c.kind, c.id, c.failing_since IS NOT NULL OR c.disabled_at IS NOT NULL AS failing, (
+        SELECT count(*) FROM deliveries d
+        WHERE (d.project_id, d.channel_id) = (c.project_id, c.id) AND d.state = 'dead')::int AS dead
+    FROM channels c WHERE c.project_id = :project AND NOT c.fallback ORDER BY c.created_at, c.id""")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel: whether nothing gets through at present, and how many of the deliveries that are kept died."""
+
+    name: str
+    kind: str
+    id: UUID
+    failing: bool
+    dead: int
+
+
+async def channels(session: AsyncSession, project: UUID) -> list[Channel]:
+    """All channels of a project that people made, oldest first."""
+    return [Channel(**row) for row in (await session.execute(CHANNELS, {"project": project})).mappings()]
 
 
 async def monitors(session: AsyncSession, project: UUID) -> Sequence[Columns]:

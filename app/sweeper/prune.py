@@ -1,13 +1,18 @@
 """Keeping house: partitions made ahead, what is past its time dropped."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.store import blackouts, checkins, notices, outbox, partitions, reported, unheard
+from app.store import blackouts, checkins, incidents, notices, outbox, partitions, removed, reported, unheard
 from app.store.engine import Sessions
 
 log = structlog.get_logger()
+
+SLICE = 5000  # rows deleted in one transaction
+SLICES = 20  # in a round, which comes every ten minutes
 
 
 async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: int) -> list[str]:
@@ -28,14 +33,29 @@ async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: in
 
 
 async def prune_once(sessions: Sessions, retention_days: int) -> None:
-    """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, notices told long
-    ago, and deliveries settled longer ago than check-ins are kept."""
+    """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, notices told long ago,
+    deliveries and what was unheard, settled longer ago than check-ins are kept, and monitors deleted as long ago; transitions and
+    closed incidents after 13 months, as runs."""
     async with sessions() as session:
         now = await blackouts.now(session)
         await blackouts.forget_ticks(session, now)
         await checkins.forget_answers(session, now)
         await reported.forget(session, now)
         await unheard.forget(session, now - timedelta(days=retention_days))
-        await outbox.forget_settled(session, now - timedelta(days=retention_days))
         await notices.forget(session, now)
         await session.commit()
+    kept = now - timedelta(days=retention_days)
+    await _in_slices(sessions, lambda session: outbox.forget_settled(session, kept, SLICE))
+    await _in_slices(sessions, lambda session: removed.forget(session, kept, SLICE))
+    months = now - timedelta(days=31 * partitions.MONTHS_KEPT)
+    await _in_slices(sessions, lambda session: incidents.forget(session, months, SLICE))
+
+
+async def _in_slices(sessions: Sessions, forget: Callable[[AsyncSession], Awaitable[int]]) -> None:
+    """Each slice in a transaction of its own; so many in a round that it catches up, and ends."""
+    for _ in range(SLICES):
+        async with sessions() as session:
+            gone = await forget(session)
+            await session.commit()
+        if gone < SLICE:
+            return

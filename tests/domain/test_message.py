@@ -227,3 +227,29 @@ def test_a_parcel_opens_its_secrets() -> None:
     message = plain(told())
     assert Parcel("d", message, {}, '{"url": "https://x"}', AT).secrets() == {"url": "https://x"}
     assert Parcel("d", message, {}, "", AT).secrets() == {}
+
+
+def test_a_recovery_tells_of_the_alarm_that_it_overtook() -> None:
+    """From when to when, in the monitor's own time, and why."""
+    message = compose(up(earlier=(told().to_json(),)), base_url=BASE)
+    assert message.sentence == (
+        "It is up again after 12 min 3 s. It was down from 2026-03-01 03:05:00 CET to 2026-03-01 03:17:03 CET: "
+        "No check-in came by 03:05."
+    )
+
+
+def test_an_alarm_tells_of_the_turns_that_it_overtook() -> None:
+    """Oldest first, the newest ten; through the outbox and back."""
+    turns = (told(explain="").to_json(), up().to_json())
+    again = Told.from_json(json.loads(json.dumps(told(earlier=turns * 9).to_json())))
+    assert len(again.before()) == 18
+    few, many = compose(told(earlier=turns), base_url=BASE), compose(again, base_url=BASE)
+    assert few.sentence == (
+        "No check-in came by 03:05. Not told by itself: down 2026-03-01 03:05:00 CET, up 2026-03-01 03:17:03 CET."
+    )
+    assert many.sentence.count("CET") == 10
+
+
+def test_a_message_that_comes_another_way_says_instead_of_which() -> None:
+    """As a fact, clean like any other."""
+    assert ("Instead of", "pa ger") in compose(told(instead_of="pa\r\nger"), base_url=BASE).facts

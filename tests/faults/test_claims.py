@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from app.ingest.tick import Ticker
-from app.store import outbox
+from app.notify.slots import Slots
+from app.store import claims
+from app.store.claims import Settled
 from app.store.engine import make_engine, make_sessions
-from app.store.outbox import Settled
 from app.sweeper.sweep import sweep
 from tests.world import MARGIN, World
 
@@ -74,18 +75,18 @@ async def test_who_lost_the_lease_settles_nothing_while_another_sends(world: Wor
     await world.api("POST", "channels/", {"kind": "email", "name": "mail", "address": "a@example.org"})
     await world.ping(await world.check(channels="*"), "/fail")
     zombie, other = uuid4(), uuid4()
-    claims = []
+    taken = []
     for owner in (zombie, other, other):
         async with world.sessions() as session:
-            (claimed,) = await outbox.claim(session, await world.now(), owner, 10, 4)
+            (claimed,) = await claims.claim(session, await world.now(), owner, Slots().room(), 4)
             await session.commit()
-        claims.append((owner, claimed))
+        taken.append((owner, claimed))
         await world.advance(31)
     now = await world.now()
-    for (owner, claimed), counts in zip(claims, (False, False, True), strict=True):
+    for (owner, claimed), counts in zip(taken, (False, False, True), strict=True):
         async with world.sessions() as session:
             ended = Settled("delivered" if counts else "dead", 1, now, "said so", "{}")
-            assert await outbox.settle(session, claimed, owner, now, ended) is counts
+            assert await claims.settle(session, claimed, owner, now, ended) is counts
             await session.commit()
         (row,) = await world.rows("SELECT state FROM deliveries")
         assert row["state"] == ("delivered" if counts else "sending")

@@ -53,7 +53,7 @@ MUTATIONS = (
     ),
     Mutation(
         "no fence",
-        "app/store/outbox.py",
+        "app/store/claims.py",
         "AND d.owner = :owner AND d.claim_no = :claim_no",
         "AND :owner <> d.id AND :claim_no > 0",
         (CLAIMS + "test_who_lost_the_lease_settles_nothing_while_another_sends",),
@@ -137,9 +137,9 @@ MUTATIONS = (
     ),
     Mutation(
         "no order of a monitor's messages",
-        "app/store/outbox.py",
-        "IN ('waiting', 'sending') AND o.seq < d.seq)",
-        "= 'none')",
+        "app/store/claims.py",
+        "ORDER BY d.project_id, d.channel_id, d.monitor_id, d.seq)",
+        "ORDER BY d.project_id, d.channel_id, d.monitor_id, d.seq DESC)",
         ("tests/notify/test_deliver.py::test_messages_of_a_monitor_keep_their_order_on_a_channel",),
     ),
     Mutation(

@@ -111,6 +111,11 @@ async def until(true: Callable[[], Coroutine[Any, Any, Any]], within: float) -> 
         return found
 
 
+async def gone(pid: int) -> bool:
+    """Whether no such process is alive."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 @asynccontextmanager
 async def serving(data: Path, *words: str, **settings: str) -> AsyncIterator[Service]:
     """`serve` on any free port until the block ends; then SIGTERM, which must end it with 0."""

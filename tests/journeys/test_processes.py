@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from app.store import embedded
-from tests.journeys.running import COMMAND, Service, environment, serving, until
+from tests.journeys.running import COMMAND, Service, environment, gone, serving, until
 from tests.receivers import HttpReceiver
 
 pytestmark = pytest.mark.anyio
@@ -96,11 +96,6 @@ async def kill_cycle(service: Service, hook: HttpReceiver, victim: str) -> None:
 async def answered(service: Service, path: str) -> bool:
     """Whether a ping was acknowledged; a client with --retry asks until it is."""
     return (await service.client.get(path)).status_code == 200
-
-
-async def gone(pid: int) -> bool:
-    """Whether no such process is alive."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 async def test_kill_9_of_any_process_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.journeys.running import serving, until
 from tests.many import copy, statements
+from tests.receivers import HttpReceiver, Reply
 from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +142,30 @@ async def test_a_row_that_makes_no_sense_does_not_take_the_others_with_it(world:
     await world.run("UPDATE monitors SET kind = 'nonsense' WHERE name = 'spoiled'")
     await world.advance(100)
     assert (await values(world))["hc_check_up"] == {"spoiled": 1, "sound": 0}
+
+
+async def test_a_channel_that_fails_and_what_died_there_are_seen(world: World) -> None:
+    """By the channel's name; one that works says 0."""
+    async with HttpReceiver() as refuses, HttpReceiver() as fails, HttpReceiver() as works:
+        refuses.always, fails.always = Reply(400), Reply(500)
+        for name, receiver in (("refuses", refuses), ("fails", fails), ('wo"rks', works)):
+            await world.api("POST", "channels/", {"kind": "webhook", "name": name, "url": receiver.url()})
+        await world.ping(await world.check(channels="*"), "/fail")
+        await world.deliver()
+    answer = await scraped(world)
+    found = {
+        (sample.name, sample.labels["channel"], sample.labels["kind"]): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if "channel" in sample.labels
+    }
+    failing, dead = "missedbeat_channel_failing", "missedbeat_channel_dead_deliveries"
+    assert {name: value for (metric, name, _), value in found.items() if metric == failing} == {
+        "refuses": 0, "fails": 1, 'wo"rks': 0,
+    }  # fmt: skip
+    assert {name: value for (metric, name, _), value in found.items() if metric == dead} == {
+        "refuses": 1, "fails": 0, 'wo"rks': 0,
+    }  # fmt: skip
 
 
 async def test_a_project_without_checks_has_metrics_too(world: World) -> None:

@@ -135,7 +135,8 @@ def shape(row: ChannelRow) -> dict[str, Any]:
     """A channel as the API shows it: Healthchecks' three fields, ours, and the settings that are no secrets."""
     return {
         "id": str(row.id), "name": row.name, "kind": row.kind, "hears": row.hears, "disabled": row.disabled_at is not None,
-        "why": row.disabled_why, "created_at": instant(row.created_at), **row.settings,
+        "why": row.disabled_why, "created_at": instant(row.created_at), "failing_since": instant(row.failing_since),
+        "breaker": "closed" if row.open_until is None else "open", "next_try": instant(row.open_until), **row.settings,
     }  # fmt: skip
 
 

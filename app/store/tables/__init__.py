@@ -10,12 +10,12 @@ from app.store.tables.monitors import MonitorRow
 from app.store.tables.reported import ReportedRunRow, SyncRow
 from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
-from app.store.tables.trouble import IncidentRow, TransitionRow
+from app.store.tables.trouble import IncidentRow, RemovedMonitorRow, TransitionRow
 from app.store.tables.vigil import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow, UnheardRow
 from app.store.tables.watching import AuditRow, NoticeRow
 
 __all__ = [
     "AddressRow", "ApiKeyRow", "AuditRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow", "CheckInRow", "DeliveryRow",
     "HeartbeatRow", "HoldRow", "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "NoticeRow", "ProjectRow",
-    "ReportedRunRow", "RunRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow", "UnheardRow",
+    "RemovedMonitorRow", "ReportedRunRow", "RunRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow", "UnheardRow",
 ]  # fmt: skip

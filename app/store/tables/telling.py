@@ -13,7 +13,8 @@ OPEN = "state IN ('waiting', 'sending')"
 
 
 class ChannelRow(Base):
-    """A way to people. `secret` is ciphertext. `fallback` marks the owner's mail, told when all else fails."""
+    """A way to people. `secret` is ciphertext. `fallback` marks the owner's mail, told when all else fails. `failures` counts
+    those in a row, since `failing_since`; from the fifth on the channel is left alone until `open_until`."""
 
     __tablename__ = "channels"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -28,9 +29,13 @@ class ChannelRow(Base):
     disabled_at: Mapped[datetime | None]
     disabled_why: Mapped[str | None]
     owner_told_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default="0")
+    failing_since: Mapped[datetime | None]
+    open_until: Mapped[datetime | None]
     __table_args__ = (
         ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         Index("channels_one_fallback", "project_id", unique=True, postgresql_where=text("fallback")),
+        Index("channels_open", "failing_since", postgresql_where=text("open_until IS NOT NULL")),
     )
 
 
@@ -52,7 +57,8 @@ class DeliveryRow(Base):
     """One message to one channel: waiting, sending, then delivered, dead or suppressed. `seq` is the order of telling.
 
     While it is sent, `due_at` is the end of the lease: whoever finds it then may take it over. `withdrawn` says why it is not to
-    be tried again after the attempt under way."""
+    be tried again after the attempt under way; `fallback_told`, that another channel hears it instead, or that it is such a
+    stand-in itself."""
 
     __tablename__ = "deliveries"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -84,4 +90,5 @@ class DeliveryRow(Base):
         Index("deliveries_of_channel", "project_id", "channel_id", "seq"),
         Index("deliveries_of_incident", "project_id", "incident_id"),
         Index("deliveries_settled", "settled_at"),
+        Index("deliveries_dead", "project_id", "channel_id", postgresql_where=text("state = 'dead'")),
     )

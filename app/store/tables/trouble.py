@@ -47,6 +47,17 @@ class IncidentRow(Base):
     __table_args__ = (
         ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         Index("incidents_one_open", "project_id", "monitor_id", unique=True, postgresql_where=text("closed_at IS NULL")),
+        Index("incidents_closed_at", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
         Index("incidents_newest", "project_id", "opened_at"),
         Index("incidents_of_monitor", "project_id", "monitor_id", "opened_at"),
     )
+
+
+class RemovedMonitorRow(Base):
+    """A monitor that was deleted, until nothing is left of it."""
+
+    __tablename__ = "removed_monitors"
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    monitor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    removed_at: Mapped[datetime]
+    __table_args__ = (Index("removed_monitors_removed_at", "removed_at"),)

@@ -43,6 +43,12 @@ class Channel(BaseModel):
     disabled: bool = Field(description="The receiver is gone for good; edit the channel to use it again")
     why: str | None = Field(description="Why it is disabled")
     created_at: str = Field(examples=[AT])
+    failing_since: str | None = Field(description="Since when every attempt failed; null while they go through")
+    breaker: Literal["closed", "open"] = Field(
+        description="open after five failures in a row: until `next_try` nothing but tests is sent, then the oldest message "
+        "alone, and all of them once that goes through. An edit closes it"
+    )
+    next_try: str | None = Field(description="While the breaker is open: when the next message may be tried")
     host: str = Field(default="", description="slack, webhook: of the URL, which is itself a secret")
     method: str = Field(default="", description="webhook")
     address: str = Field(default="", description="email")

@@ -1,0 +1,152 @@
+"""Fairness: nobody's endpoints hold up anybody else's first attempt, and no channel is asked too much at once."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from app.notify.deliver import Deliverer
+from app.notify.slots import SLOTS, SLOW_SLOTS, Slots, share
+from tests.notify.hooks import hook
+from tests.receivers import HttpReceiver, Reply
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+ALONE = SLOTS // 4
+
+CHANNEL = """
+    INSERT INTO channels (project_id, id, kind, name, settings, secret, created_at)
+    VALUES (:project, :id, 'webhook', 'hole', '{"method": "POST"}', :secret, missedbeat_now())"""
+DELIVERY = """
+    INSERT INTO deliveries (project_id, id, channel_id, monitor_id, cause_kind, cause_id, told, due_at, created_at)
+    SELECT :project, gen_random_uuid(), c.id, gen_random_uuid(), 'transition', n || 'th', d.told, d.due_at, d.created_at
+    FROM (SELECT * FROM deliveries WHERE project_id = :project LIMIT 1) d, channels c, generate_series(1, :each) AS n
+    WHERE c.project_id = :project AND c.name = 'hole'"""
+
+
+async def flood(world: World, receiver: HttpReceiver, count: int, each: int = 1) -> None:
+    """So many channels of a project of its own to that receiver, and so many alerts of different monitors for each."""
+    world.project = await world.new_project("Flood")
+    await hook(world, receiver)
+    await world.ping(await world.check(channels="*"), "/fail")
+    project = world.project.id
+    async with world.sessions() as session:
+        for _ in range(count):
+            channel = uuid4()
+            secret = world.sender.vault.seal(project, channel, {"url": receiver.url()})
+            await session.execute(text(CHANNEL), {"project": project, "id": channel, "secret": secret})
+        await session.execute(text(DELIVERY), {"project": project, "each": each})
+        await session.commit()
+
+
+async def begin_all(world: World) -> int:
+    """Rounds until nothing more may be begun, nobody waiting for what hangs; returns how many attempts that makes."""
+    begun = 0
+    while more := await world.deliverer.deliver_once():
+        begun += more
+    return begun
+
+
+async def alert_of_a_neighbour(world: World, good: HttpReceiver) -> None:
+    """An alert of another project, and one round of the sender."""
+    world.project = await world.new_project("Neighbour")
+    await hook(world, good)
+    await world.ping(await world.check(channels="*"), "/fail")
+    assert await world.deliverer.deliver_once() >= 1
+
+
+def test_whoever_comes_new_finds_slots_free() -> None:
+    """Though twelve projects, one after the other, took as much as they may, there are some left; alone one has a quarter."""
+    taken: list[int] = []
+    for _ in range(12):
+        taken.append(share(SLOTS - sum(taken), 0))
+        for n in range(len(taken)):
+            taken[n] += share(SLOTS - sum(taken), taken[n])
+    assert taken[0] == ALONE
+    assert share(SLOTS - sum(taken), 0) > 0
+    assert (share(1, 0), share(0, 0), share(SLOTS, SLOTS)) == (1, 0, 0)
+
+
+async def test_a_slot_is_taken_until_its_attempt_is_over_however_it_ends() -> None:
+    """Whether it returns, raises or is cancelled; what failed before takes of its own lane too."""
+    slots, gate = Slots(), asyncio.Event()
+
+    async def attempt(raises: bool) -> None:
+        await gate.wait()
+        if raises:
+            raise ValueError
+
+    project = UUID(int=1)
+    for n in range(20):
+        slots.begin(project, n % 2 == 0, attempt(n == 4))
+    room = slots.room()
+    assert (room.slots, room.slow) == ((SLOTS - 20 + 1) // 2, (SLOW_SLOTS - 10 + 1) // 2)
+    assert room.shares == {project: ((SLOTS - 20 - 60) // 4, (SLOW_SLOTS - 10 - 30) // 4)}
+    first = next(iter(slots.tasks))
+    first.cancel()
+    gate.set()
+    ended = await asyncio.gather(*slots.tasks, return_exceptions=True)
+    assert sum(isinstance(e, ValueError | asyncio.CancelledError) for e in ended) >= 1
+    await asyncio.sleep(0)
+    assert (slots.room().slots, slots.room().shares) == (SLOTS // 2, {})
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.prove)])
+async def test_a_project_full_of_endpoints_that_hang_delays_nobody_else(world: World, count: int) -> None:
+    """It has a quarter of the slots; another project's alert is begun in the next round, and arrives while all of those hang. So
+    again when they have failed and are tried again: then they have a lane of their own."""
+    async with HttpReceiver() as hole, HttpReceiver() as good:
+        hole.always = Reply(hang=True)
+        await flood(world, hole, count)
+        assert await begin_all(world) == ALONE
+        await hole.heard(ALONE, within=30)
+        await alert_of_a_neighbour(world, good)
+        await good.heard(1, within=10)
+        assert hole.cut == 0
+        hole.hang_up()
+        await world.deliverer.settled()
+        await world.run("UPDATE deliveries SET due_at = missedbeat_now() WHERE state = 'waiting' AND tries > 0")
+        again = await begin_all(world)
+        assert 0 < again <= ALONE
+        (retried,) = await world.rows("SELECT count(*) AS n FROM deliveries WHERE state = 'sending' AND tries > 0")
+        assert 0 < retried["n"] <= SLOW_SLOTS // 4
+        await alert_of_a_neighbour(world, good)
+        await good.heard(2, within=10)
+        await hole.heard(ALONE + again, within=30)
+        hole.hang_up()
+
+
+async def test_what_is_known_to_fail_never_takes_all(world: World) -> None:
+    """Six projects full of channels that failed before: all of it stays in the slow lane, and a new alert goes out at once."""
+    async with HttpReceiver() as hole, HttpReceiver() as good:
+        hole.always = Reply(hang=True)
+        for _ in range(6):
+            await flood(world, hole, 60)
+        await world.run("UPDATE channels SET failures = 1, failing_since = missedbeat_now()")
+        assert await begin_all(world) <= SLOW_SLOTS
+        taken = await world.rows("SELECT count(*) AS n FROM deliveries WHERE state = 'sending' GROUP BY project_id")
+        assert len(taken) == 6
+        assert max(t["n"] for t in taken) <= 2 * min(t["n"] for t in taken)
+        await alert_of_a_neighbour(world, good)
+        await good.heard(1, within=10)
+        await hole.heard(sum(t["n"] for t in taken), within=30)
+        hole.hang_up()
+
+
+async def test_one_channel_is_asked_four_times_at_once_at_most_whoever_asks(world: World) -> None:
+    """Forty alerts, a receiver that hangs, four senders that race: four connections."""
+    async with HttpReceiver() as hole:
+        hole.always = Reply(hang=True)
+        await flood(world, hole, 1, each=40)
+        senders = [Deliverer(world.sessions, world.sender) for _ in range(4)]
+        for _ in range(5):
+            await asyncio.gather(*(sender.deliver_once() for sender in senders))
+        (busy,) = await world.rows("""
+            SELECT max(n) AS most FROM (SELECT count(*) AS n FROM deliveries WHERE state = 'sending' GROUP BY channel_id) c""")
+        assert busy["most"] == 4
+        await hole.heard(5, within=30)
+        hole.hang_up()
+        for sender in senders:
+            await sender.settled()
