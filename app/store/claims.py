@@ -50,38 +50,60 @@ class Claimed:
     fallback_told: bool
 
 
-# A head is the oldest open delivery of a monitor on a channel; those of no monitor wait for nobody.
-_HEADS = """
-    (SELECT DISTINCT ON (d.project_id, d.channel_id, d.monitor_id) d.* FROM deliveries d {which}
-        AND d.state IN ('waiting', 'sending') AND d.monitor_id IS NOT NULL
-        ORDER BY d.project_id, d.channel_id, d.monitor_id, d.seq)
-    UNION ALL
-    SELECT d.* FROM deliveries d {which} AND d.state IN ('waiting', 'sending') AND d.monitor_id IS NULL"""
+# However much waits, a look costs some index entries for each channel with something open, and no more.
+_OPEN = "state IN ('waiting', 'sending')"
+# Of a monitor only the oldest open delivery on a channel has its turn; what was tried before always is the oldest.
+_FRESH = f"""
+    SELECT d.* FROM deliveries d WHERE (d.project_id, d.channel_id) = ({{of}}) AND d.state = 'waiting' AND d.first_try_at IS NULL
+        AND d.cause_kind <> 'test' AND (d.monitor_id IS NULL OR d.seq = (
+            SELECT o.seq FROM deliveries o
+            WHERE (o.project_id, o.channel_id, o.monitor_id) = (d.project_id, d.channel_id, d.monitor_id) AND o.{_OPEN}
+            ORDER BY o.seq LIMIT 1))
+    ORDER BY d.seq LIMIT {{limit}}"""  # noqa: S608
+_TRIED = f"""
+    SELECT d.* FROM deliveries d WHERE (d.project_id, d.channel_id) = ({{of}}) AND d.{_OPEN} AND d.first_try_at IS NOT NULL
+        AND d.due_at <= :now ORDER BY d.due_at LIMIT {{limit}}"""  # noqa: S608
+_TESTS = """
+    SELECT d.* FROM deliveries d WHERE (d.project_id, d.channel_id) = ({of}) AND d.state = 'waiting' AND d.cause_kind = 'test'
+        AND d.first_try_at IS NULL ORDER BY d.seq LIMIT {limit}"""
+_BUSY = """
+    SELECT count(*) AS n FROM deliveries d
+    WHERE (d.project_id, d.channel_id) = ({of}) AND d.state = 'sending' AND d.due_at > :now"""
 # While a channel is left alone only a test is sent, and what waited for a day; after its pause the oldest, alone.
 _MAY_BE_TRIED = """({c}.open_until IS NULL OR {test}
     OR ({busy} = 0 AND ({c}.open_until <= :now OR greatest({made}, {c}.failing_since) <= :a_day_ago)))"""
 _SHARES = """
     shares AS (SELECT * FROM unnest(CAST(:sharing AS uuid[]), CAST(:shares AS int[]), CAST(:slow_shares AS int[]))
         AS v(project_id, whole, slow))"""
-_SHARE = (
-    "CASE WHEN {of}.slow THEN least(coalesce(s.slow, :slow_share), coalesce(s.whole, :share)) ELSE coalesce(s.whole, :share) END"
-)
+_SHARE = """least(coalesce(s.whole, :share), CASE WHEN {of}.slow THEN coalesce(s.slow, :slow_share) END)"""
+
+
+def _of(parts: str, of: str, limit: str) -> str:
+    return parts.format(of=of, limit=limit)
+
 
 LAY_OFF = text("""
     UPDATE deliveries SET state = 'suppressed', reason = withdrawn, owner = NULL, settled_at = :now
     WHERE state = 'sending' AND due_at <= :now AND withdrawn IS NOT NULL""")
 CHANNELS = text(f"""
-    WITH {_SHARES},
-    heads AS ({_HEADS.format(which="WHERE true")}),
-    waiting AS (
-        SELECT project_id, channel_id, count(*) FILTER (WHERE state = 'sending' AND due_at > :now) AS busy,
-            min(seq) FILTER (WHERE due_at <= :now AND tries = 0) AS fresh, min(due_at) AS oldest,
-            min(created_at) FILTER (WHERE due_at <= :now) AS made, bool_or(due_at <= :now AND cause_kind = 'test') AS tested
-        FROM heads GROUP BY project_id, channel_id HAVING bool_or(due_at <= :now)),
+    WITH RECURSIVE {_SHARES},
+    open AS (
+        (SELECT project_id, channel_id FROM deliveries WHERE {_OPEN} ORDER BY project_id, channel_id LIMIT 1)
+        UNION ALL
+        SELECT n.project_id, n.channel_id FROM open o CROSS JOIN LATERAL (
+            SELECT d.project_id, d.channel_id FROM deliveries d
+            WHERE d.{_OPEN} AND (d.project_id, d.channel_id) > (o.project_id, o.channel_id)
+            ORDER BY d.project_id, d.channel_id LIMIT 1) n),
     able AS (
-        SELECT w.*, c.failures > 0 OR w.fresh IS NULL AS slow
-        FROM waiting w JOIN channels c ON (c.project_id, c.id) = (w.project_id, w.channel_id)
-        WHERE w.busy < :per_channel AND {_MAY_BE_TRIED.format(c="c", test="w.tested", busy="w.busy", made="w.made")}),
+        SELECT c.project_id, c.id AS channel_id, coalesce(f.seq, e.seq) AS fresh, least(f.due_at, t.due_at, e.due_at) AS oldest,
+            c.failures > 0 OR coalesce(f.seq, e.seq) IS NULL AS slow
+        FROM open o JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
+        CROSS JOIN LATERAL ({_of(_BUSY, "c.project_id, c.id", "")}) b
+        LEFT JOIN LATERAL ({_of(_FRESH, "c.project_id, c.id", "1")}) f ON true
+        LEFT JOIN LATERAL ({_of(_TRIED, "c.project_id, c.id", "1")}) t ON true
+        LEFT JOIN LATERAL ({_of(_TESTS, "c.project_id, c.id", "1")}) e ON true
+        WHERE b.n < :per_channel AND coalesce(f.seq, t.seq, e.seq) IS NOT NULL
+            AND {_MAY_BE_TRIED.format(c="c", test="e.seq IS NOT NULL", busy="b.n", made="least(f.created_at, t.created_at)")}),
     turns AS (
         SELECT *, row_number() OVER (PARTITION BY project_id, slow ORDER BY fresh NULLS LAST, oldest) AS turn FROM able),
     places AS (
@@ -97,14 +119,16 @@ CLAIM = text(f"""
             WITH ORDINALITY AS v(project_id, channel_id, turn)
         JOIN channels c ON (c.project_id, c.id) = (v.project_id, v.channel_id)),
     heads AS (
-        SELECT c.turn, h.*, c.failures > 0 OR h.tries > 0 AS slow FROM chosen c CROSS JOIN LATERAL (
-            SELECT o.*, row_number() OVER (ORDER BY
-                c.open_until IS NOT NULL AND o.cause_kind <> 'test', c.open_until IS NULL AND o.tries > 0, o.seq) AS place
-            FROM (SELECT a.*, count(*) FILTER (WHERE a.state = 'sending' AND a.due_at > :now) OVER () AS busy
-                FROM ({_HEADS.format(which="WHERE (d.project_id, d.channel_id) = (c.project_id, c.id)")}) a) o
-            WHERE o.due_at <= :now
-                AND {_MAY_BE_TRIED.format(c="c", test="o.cause_kind = 'test'", busy="o.busy", made="o.created_at")}) h
-        WHERE h.place <= :per_channel - h.busy AND (c.open_until IS NULL OR h.place = 1)),
+        SELECT c.turn, h.*, c.failures > 0 OR h.first_try_at IS NOT NULL AS slow
+        FROM chosen c CROSS JOIN LATERAL ({_of(_BUSY, "c.project_id, c.id", "")}) b
+        CROSS JOIN LATERAL (
+            SELECT a.*, row_number() OVER (ORDER BY c.open_until IS NOT NULL AND a.cause_kind <> 'test',
+                c.open_until IS NULL AND a.first_try_at IS NOT NULL, a.seq) AS place
+            FROM (({_of(_FRESH, "c.project_id, c.id", ":per_channel")}) UNION ALL
+                ({_of(_TRIED, "c.project_id, c.id", ":per_channel")}) UNION ALL
+                ({_of(_TESTS, "c.project_id, c.id", ":per_channel")})) a
+            WHERE {_MAY_BE_TRIED.format(c="c", test="a.cause_kind = 'test'", busy="b.n", made="a.created_at")}) h
+        WHERE h.place <= :per_channel - b.n AND (c.open_until IS NULL OR h.place = 1)),
     picked AS (SELECT *, row_number() OVER (PARTITION BY project_id, slow ORDER BY place, turn) AS of_project FROM heads),
     laned AS (
         SELECT p.*, row_number() OVER (PARTITION BY p.slow ORDER BY p.of_project, p.place, p.turn) AS in_lane,

@@ -40,9 +40,11 @@ TELL = text(f"""
         {_BEST}) way
     ORDER BY t.seq ON CONFLICT DO NOTHING""")  # noqa: S608
 HELD = text("""
-    SELECT d.project_id, d.id FROM channels c JOIN deliveries d ON (d.project_id, d.channel_id) = (c.project_id, c.id)
-    WHERE c.open_until IS NOT NULL AND c.failing_since <= :since AND d.state IN ('waiting', 'sending') AND d.created_at <= :since
-        AND d.cause_kind <> 'test' AND NOT d.fallback_told ORDER BY d.seq LIMIT :limit""")
+    SELECT d.project_id, d.id FROM channels c CROSS JOIN LATERAL (
+        SELECT w.project_id, w.id, w.seq FROM deliveries w
+        WHERE (w.project_id, w.channel_id) = (c.project_id, c.id) AND w.state IN ('waiting', 'sending') AND NOT w.fallback_told
+            AND w.created_at <= :since AND w.cause_kind <> 'test' ORDER BY w.created_at LIMIT :limit) d
+    WHERE c.open_until IS NOT NULL AND c.failing_since <= :since ORDER BY d.seq LIMIT :limit""")
 WAY = text(f"""
     SELECT c.id FROM channels c WHERE c.project_id = :project AND c.id <> :channel AND c.disabled_at IS NULL {_BEST}""")  # noqa: S608
 

@@ -1,13 +1,16 @@
 """Fairness: nobody's endpoints hold up anybody else's first attempt, and no channel is asked too much at once."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
+from app.domain.retry import GIVE_UP_AFTER
 from app.notify.deliver import Deliverer
 from app.notify.slots import SLOTS, SLOW_SLOTS, Slots, share
+from app.store import claims
 from tests.notify.hooks import hook
 from tests.receivers import HttpReceiver, Reply
 from tests.world import World
@@ -150,3 +153,32 @@ async def test_one_channel_is_asked_four_times_at_once_at_most_whoever_asks(worl
         hole.hang_up()
         for sender in senders:
             await sender.settled()
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """How many rows the nodes of a plan gave out, all loops together, those filtered away too."""
+    own = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return int(own) + sum(rows_read(below) for below in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize("state", ["untried", "tried", "left alone"])
+async def test_a_look_costs_the_same_however_much_waits(world: World, state: str) -> None:
+    """Thirty thousand alerts of one project, untried, in their waits, or behind a breaker: the sender reads a few hundred rows
+    of them, not all."""
+    async with HttpReceiver() as hole:
+        await flood(world, hole, 3, each=10_000)
+        if state != "untried":
+            await world.run("""
+                UPDATE deliveries SET first_try_at = missedbeat_now(), tries = 1,
+                    due_at = missedbeat_now() + interval '1 hour'""")
+        if state == "left alone":
+            await world.run("UPDATE channels SET failures = 9, failing_since = missedbeat_now(), open_until = 'infinity'")
+        await world.run("ANALYZE deliveries")
+        given = {
+            "now": await world.now(), "a_day_ago": await world.now() - GIVE_UP_AFTER, "per_channel": 4, "slots": 64, "slow": 16,
+            "share": 32, "slow_share": 8, "sharing": [], "shares": [], "slow_shares": [],
+        }  # fmt: skip
+        async with world.sessions() as session:
+            explained = await session.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {claims.CHANNELS.text}"), given)
+            plan = explained.scalar_one()
+        assert rows_read(plan[0]["Plan"]) < 500

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.store.tables.columns import Base, Json
 
 OPEN = "state IN ('waiting', 'sending')"
+WAITING = "state = 'waiting'"
 
 
 class ChannelRow(Base):
@@ -86,7 +87,21 @@ class DeliveryRow(Base):
         ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         Index("deliveries_one_per_cause", "project_id", "cause_kind", "cause_id", "channel_id", unique=True),
         Index("deliveries_open", "project_id", "channel_id", "monitor_id", "seq", postgresql_where=text(OPEN)),
-        Index("deliveries_due", "due_at", postgresql_where=text(OPEN)),
+        Index(
+            "deliveries_fresh", "project_id", "channel_id", "seq", postgresql_where=text(f"{WAITING} AND first_try_at IS NULL")
+        ),
+        Index(
+            "deliveries_tried",
+            "project_id",
+            "channel_id",
+            "due_at",
+            postgresql_where=text(f"{OPEN} AND first_try_at IS NOT NULL"),
+        ),
+        Index("deliveries_tests", "project_id", "channel_id", postgresql_where=text(f"{WAITING} AND cause_kind = 'test'")),
+        Index("deliveries_sending", "project_id", "channel_id", postgresql_where=text("state = 'sending'")),
+        Index(
+            "deliveries_untold", "project_id", "channel_id", "created_at", postgresql_where=text(f"{OPEN} AND NOT fallback_told")
+        ),
         Index("deliveries_of_channel", "project_id", "channel_id", "seq"),
         Index("deliveries_of_incident", "project_id", "incident_id"),
         Index("deliveries_settled", "settled_at"),
