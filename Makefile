@@ -1,6 +1,6 @@
 # `make` alone says what there is to do. Every target works on a fresh clone: what it needs is installed into .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help run demo example test prove bench check lock clean
+.PHONY: help run demo example test prove soak bench check lock clean
 
 BROKERS = redis-server rabbitmq-server
 
@@ -29,6 +29,9 @@ prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other peopl
 	@sh scripts/debian.sh $(BROKERS) borg:borgbackup curl wget
 	@.venv/bin/python scripts/clients.py
 	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
+
+soak: .venv/.dev ## break everything at random for MINUTES=60, and look that nothing is lost and nothing grows
+	@.venv/bin/python -m tests.faults.soak $(or $(MINUTES),60)
 
 bench: .venv/.dev ## what the SDK costs a task, beside a task without it and one with two requests; a few minutes
 	@sh scripts/debian.sh redis-server

@@ -19,6 +19,7 @@ from tests.faults.rig import Fault
 Row = dict[str, Any]
 DELTA = timedelta(seconds=2)
 UNSURE = DELTA + timedelta(seconds=2 + 5)  # the horizon's lag, and a hole in the ticks too short to be a blackout
+GONE = timedelta(seconds=40)  # a process that died or froze may put silence off for so long
 SLACK = 3.0  # seconds between what a receiver notes and what happened
 QUERIES = {
     "monitors": "SELECT id::text, status, heard, transition_count, period, grace, deadline FROM monitors",
@@ -63,7 +64,7 @@ def read(dsn: str) -> Kept:
 def complaints(kept: Kept, history: History, hits: Mapping[str, Sequence[float]], faults: Sequence[Fault]) -> list[str]:
     """All of them."""
     return [
-        *said_and_kept(kept, history), *numbered(kept), *chained(kept), *told(kept), *silence_noticed(kept),
+        *said_and_kept(kept, history), *numbered(kept), *chained(kept), *told(kept), *silence_noticed(kept, faults),
         *nobody_wronged(kept), *failures_noticed(kept), *accounted(kept), *heard_once(kept, hits, faults),
     ]  # fmt: skip
 
@@ -146,13 +147,15 @@ def _expectations(kept: Kept) -> Iterator[tuple[str, datetime, datetime, datetim
             yield monitor, at, at + span, following
 
 
-def silence_noticed(kept: Kept) -> Iterator[str]:
+def silence_noticed(kept: Kept, faults: Sequence[Fault]) -> Iterator[str]:
     """P4: what was silent for longer than the horizon may lag went down once, at its deadline. Where we were deaf nothing is
     asked: see `nobody_wronged`."""
+    since = (GONE + UNSURE).total_seconds()
     downs = {(t["id"], t["at"]) for t in kept.tables["transitions"] if t["to_status"] == "down"}
     already = kept.of("transitions", "at")
     for monitor, at, deadline, following in _expectations(kept):
-        if following <= deadline + UNSURE or kept.deaf(at, following):
+        hurt = any(f.ended >= deadline.timestamp() - since and f.began <= following.timestamp() for f in faults)
+        if following <= deadline + UNSURE + (GONE if hurt else timedelta()) or kept.deaf(at, following):
             continue
         was_down = [t["to_status"] for t in already[monitor] if t["at"] <= at][-1:] == ["down"]
         if not was_down and (monitor, deadline) not in downs:

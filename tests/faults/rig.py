@@ -182,7 +182,7 @@ class Rig:
     def rows(self, sql: str, *given: Any) -> list[tuple[Any, ...]]:
         """What stands in the tables now."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            return connection.execute(sql, given).fetchall()
+            return connection.execute(sql, given or None).fetchall()
 
     def until(self, true: Callable[[], Any], within: float, what: str) -> Any:
         """Ask until the answer is true; what the database does not answer is not true yet. Fails with the end of the log."""

@@ -182,4 +182,4 @@ async def test_a_thousand_jobs_live_and_die_for_virtual_weeks_in_the_domain() ->
 async def test_a_thousand_jobs_live_and_die_for_virtual_days_in_the_tables(world: World) -> None:
     """At length."""
     async with aclosing(Tables(world)) as tables:
-        await simulate(tables, 1000, 10)
+        await simulate(tables, 1000, 6)
