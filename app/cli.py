@@ -1,4 +1,4 @@
-"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project create, demo."""
+"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project create, doctor, dsn, demo."""
 
 import asyncio
 import json
@@ -130,6 +130,35 @@ def project_create(
         typer.echo(json.dumps(_as_json(made, base_url)))
     else:
         typer.echo("\n".join(f"{label:<17} {value}" for label, value in _as_json(made, base_url).items()))
+
+
+@cli.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    data: Data = None,
+) -> None:
+    """Say what is misconfigured and how to mend it; exit status 1 where anything is wrong. Changes nothing, sends nothing."""
+    from app.doctor import examine
+
+    checks = list(examine(load(data=data)))
+    wrong = any(check.state == "wrong" for check in checks)
+    if as_json:
+        typer.echo(json.dumps({"healthy": not wrong, "checks": [check.as_json() for check in checks]}))
+    else:
+        typer.echo("\n".join(check.line() for check in checks))
+    raise typer.Exit(1 if wrong else 0)
+
+
+@cli.command()
+def dsn(data: Data = None) -> None:
+    """Print where the database is, for psql and pg_dump: DATABASE_URL, else the private one of the `serve` that runs now."""
+    from app.store import embedded
+
+    settings = load(data=data)
+    found = settings.database_url or embedded.dsn_of_running(settings.data)
+    if not found:
+        raise BadSettings(f"no `serve` runs on {settings.data}: start it, or name its folder with --data")
+    typer.echo(found.replace("postgresql+psycopg://", "postgresql://", 1))
 
 
 @cli.command()

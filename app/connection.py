@@ -8,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
 HEAD_SECONDS = 15.0
+LINGER = 1.0  # seconds that a connection without a request is kept while the process stops
 REFUSED = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -19,6 +20,16 @@ class BoundedConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._patience: asyncio.TimerHandle | None = None
+        self._leaving = False
+
+    def shutdown(self) -> None:
+        """The process stops. A request on its way here is still answered, as the last of its connection: whoever connected
+        before we stopped would find it cut without a word, which curl does not take for a reason to try again."""
+        self._leaving = True
+        if self._idle():
+            self.loop.call_later(LINGER, self._leave)
+        else:
+            self.cycle.keep_alive = False
 
     def connection_made(self, transport: Any) -> None:
         """A head is expected from the first moment on."""
@@ -51,6 +62,15 @@ class BoundedConnection(HttpToolsProtocol):
         self._rest()
         self._in_head = False
         super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
+
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _leave(self) -> None:
+        if self._idle() and not self.transport.is_closing():
+            self.transport.close()
 
     def _rest(self) -> None:
         if self._patience is not None:

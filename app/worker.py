@@ -36,11 +36,12 @@ DRAIN_LIMIT = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A loop of the worker: every so many seconds, never twice at once."""
+    """A loop of the worker: every so many seconds, never twice at once; the first time `after` so many."""
 
     name: str
     seconds: float
     run: Callable[[], Awaitable[object]]
+    after: float = 0.0
 
 
 class Worker:
@@ -64,8 +65,8 @@ class Worker:
         self.jobs: tuple[Job, ...] = (
             Job("sweep", 1, lambda: sweep(sweeping, margin, breaker)),
             Job("deliver", 1, self.deliverer.deliver),
-            Job("heartbeat", 5, lambda: self._heartbeat.beat_once(watching)),
-            Job("audit", 60, lambda: audit_once(watching)),
+            Job("heartbeat", 5, lambda: self._heartbeat.beat_once(watching), after=3),
+            Job("audit", 60, lambda: audit_once(watching), after=20),  # a fresh database has no partitions yet
             Job("tell_operator", 5, lambda: tell_operator_once(watching, mailer, settings.operator_email, settings.address)),
             Job("keep_partitions", 3600, lambda: keep_partitions(house, settings.retention_days, settings.log_limit)),
             Job("prune", 600, lambda: prune_once(house, settings.retention_days)),
@@ -79,8 +80,8 @@ class Worker:
         scheduler = AsyncIOScheduler(timezone="UTC")
         for job in self.jobs:
             scheduler.add_job(
-                self.run_job, "interval", args=[job], seconds=job.seconds, next_run_time=utc_now(), misfire_grace_time=None,
-                coalesce=True, max_instances=1,
+                self.run_job, "interval", args=[job], seconds=job.seconds,
+                next_run_time=utc_now() + timedelta(seconds=job.after), misfire_grace_time=None, coalesce=True, max_instances=1,
             )  # fmt: skip
         scheduler.start()
         await until.wait()

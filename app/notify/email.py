@@ -56,7 +56,35 @@ class Mailer:
 
     async def hand_over(self, mail: EmailMessage) -> str:
         """One connection, one mail; returns what the server answered to it. Raises what aiosmtplib and sockets raise."""
-        client = aiosmtplib.SMTP(
+        client = self._client()
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                await client.connect()
+                _, answer = await client.send_message(mail)
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=QUIT_LIMIT)
+        finally:
+            client.close()
+        return answer
+
+    async def try_out(self, time_limit: float) -> str:
+        """Connect, sign in where a user is set, hang up, within so many seconds; returns what went wrong, empty where nothing
+        did. No mail is sent."""
+        client = self._client()
+        try:
+            async with asyncio.timeout(time_limit):
+                await client.connect()
+                await client.quit(timeout=QUIT_LIMIT)
+        except TimeoutError:
+            return f"no answer within {time_limit:g} s"
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return clean(str(error), ANSWER_LIMIT) or type(error).__name__
+        finally:
+            client.close()
+        return ""
+
+    def _client(self) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
             hostname=self.host,
             port=self.port,
             username=self.user or None,
@@ -67,15 +95,6 @@ class Mailer:
             local_hostname=self.domain,
             timeout=TIME_LIMIT,
         )
-        try:
-            async with asyncio.timeout(TIME_LIMIT):
-                await client.connect()
-                _, answer = await client.send_message(mail)
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=QUIT_LIMIT)
-        finally:
-            client.close()
-        return answer
 
 
 def check_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -174,13 +174,13 @@ def _connect(dsn: str, database: str = DATABASE) -> psycopg.Connection:
     )
 
 
-def dsn_of_running(data: Path) -> str | None:
+def dsn_of_running(data: Path, patience: float = START_PATIENCE) -> str | None:
     """The DSN of the server that a supervisor runs in this data folder, None when nobody does.
 
-    While it starts, or recovers, this waits; raises Unavailable after 60 s.
+    While it starts, or recovers, this waits; raises Unavailable after `patience` seconds.
     """
     folder = Folder(data.resolve())
-    until = monotonic() + START_PATIENCE
+    until = monotonic() + patience
     while is_held(folder):
         try:
             dsn = folder.dsn.read_text()

@@ -29,10 +29,11 @@ CREATE TABLE audits (
     words TEXT NOT NULL
 );
 """
-# Neither holds a column that a check-in changes: those stay HOT updates.
+# None holds a column that a check-in changes: those stay HOT updates.
 INDEXES = """
 CREATE INDEX monitors_not_woken ON monitors (project_id) WHERE wake_at IS NULL AND status IN ('up', 'new');
 CREATE INDEX monitors_down ON monitors (project_id, id) WHERE status = 'down';
+CREATE INDEX monitors_set_aside ON monitors (set_aside_until) WHERE set_aside_until IS NOT NULL;
 """
 
 
@@ -45,5 +46,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take them away again."""
     op.execute("""
-        DROP INDEX monitors_down; DROP INDEX monitors_not_woken;
+        DROP INDEX monitors_set_aside; DROP INDEX monitors_down; DROP INDEX monitors_not_woken;
         DROP TABLE audits; DROP TABLE notices""")

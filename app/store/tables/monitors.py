@@ -84,6 +84,7 @@ class MonitorRow(Base):
         Index("monitors_beats", "wake_at", postgresql_where=text("beat_of <> ''")),
         Index("monitors_not_woken", "project_id", postgresql_where=text("wake_at IS NULL AND status IN ('up', 'new')")),
         Index("monitors_down", "project_id", "id", postgresql_where=text("status = 'down'")),
+        Index("monitors_set_aside", "set_aside_until", postgresql_where=text("set_aside_until IS NOT NULL")),
         Index("monitors_wake_at", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "75"}},
     )
