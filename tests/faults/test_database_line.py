@@ -88,5 +88,5 @@ def test_a_line_that_is_cut_silent_or_slow_costs_nothing_but_time(tmp_path: Path
 @pytest.mark.prove
 @pytest.mark.timeout(400)
 def test_a_bad_line_again_and_again_costs_nothing_but_time(tmp_path: Path) -> None:
-    """The same, five times each."""
-    troubled(tmp_path, 5)
+    """The same, three times each."""
+    troubled(tmp_path, 3)

@@ -54,9 +54,9 @@ def test_a_few_kills_and_a_freeze_lose_nothing_and_tell_nobody_wrong(tmp_path: P
 @pytest.mark.prove
 @pytest.mark.timeout(400)
 def test_hundreds_of_kills_lose_nothing_and_tell_nobody_wrong(tmp_path: Path) -> None:
-    """The same for two minutes, with freezes of up to 20 s."""
-    faults, said = under_fire(tmp_path, 130, (2.5, 20.0, 8.0))
-    assert faults >= 40
+    """The same at length, with freezes of up to 20 s."""
+    faults, said = under_fire(tmp_path, 100, (2.5, 20.0, 8.0))
+    assert faults >= 30
     assert said >= 1000
 
 

@@ -127,7 +127,7 @@ def test_lives_in_the_tables_agree_with_the_reference() -> None:
 @pytest.mark.usefixtures("tables")
 def test_many_lives_in_the_tables_agree_with_the_reference() -> None:
     """At length."""
-    live(250, 40)
+    live(120, 40)
 
 
 # ---- Any order of commit
@@ -188,6 +188,6 @@ async def test_the_order_of_commits_changes_nothing_in_the_tables(world: World) 
 async def test_many_orders_of_commits_change_nothing_in_the_tables(world: World) -> None:
     """At length."""
     seed()
-    for _ in range(10):
+    for _ in range(4):
         await permuted(world, 300)
-    measured("3000 bursts")
+    measured("1200 bursts")
