@@ -25,7 +25,8 @@ CHANNEL = """
 DELIVERY = """
     INSERT INTO deliveries (project_id, id, channel_id, monitor_id, cause_kind, cause_id, told, due_at, created_at)
     SELECT :project, gen_random_uuid(), c.id, gen_random_uuid(), 'transition', n || 'th', d.told, d.due_at, d.created_at
-    FROM (SELECT * FROM deliveries WHERE project_id = :project LIMIT 1) d, channels c, generate_series(1, :each) AS n
+    FROM (SELECT * FROM deliveries WHERE project_id = :project LIMIT 1) d, channels c,
+        generate_series(CAST(:first AS int), :last) AS n
     WHERE c.project_id = :project AND c.name = 'hole'"""
 
 
@@ -40,7 +41,7 @@ async def flood(world: World, receiver: HttpReceiver, count: int, each: int = 1)
             channel = uuid4()
             secret = world.sender.vault.seal(project, channel, {"url": receiver.url()})
             await session.execute(text(CHANNEL), {"project": project, "id": channel, "secret": secret})
-        await session.execute(text(DELIVERY), {"project": project, "each": each})
+        await session.execute(text(DELIVERY), {"project": project, "first": 1, "last": each})
         await session.commit()
 
 
@@ -139,11 +140,14 @@ async def test_what_is_known_to_fail_never_takes_all(world: World) -> None:
 
 
 async def test_one_channel_is_asked_four_times_at_once_at_most_whoever_asks(world: World) -> None:
-    """Forty alerts, a receiver that hangs, four senders that race: four connections."""
+    """Hundreds of alerts in two waves, a receiver that hangs, four senders that race: four connections."""
     async with HttpReceiver() as hole:
         hole.always = Reply(hang=True)
-        await flood(world, hole, 1, each=40)
+        await flood(world, hole, 1, each=2)
         senders = [Deliverer(world.sessions, world.sender) for _ in range(4)]
+        for last in (3, 40):
+            await asyncio.gather(*(sender.deliver_once() for sender in senders))
+            await world.run(DELIVERY, project=world.project.id, first=last, last=last * 10)
         for _ in range(5):
             await asyncio.gather(*(sender.deliver_once() for sender in senders))
         (busy,) = await world.rows("""
