@@ -119,7 +119,7 @@ def _of_the_house(v: Vitals) -> list[Complaint]:
     for name, audit in v.audits.items():
         if audit.found:
             words = f"audit {name}: {audit.found} found; {audit.words}"
-            found.append(Complaint(f"audit {name}", words, "See docs/operations, 'Audits'"))
+            found.append(Complaint(f"audit {name}", words, "See docs/operations/README.md, 'Audits'"))
     if v.untold and v.untold_age > UNTOLD:
         words = f"{v.untold} notices wait to be mailed to the operator for {v.untold_age:.0f} s"
         found.append(Complaint("notices", words, "Check the MISSEDBEAT_SMTP_ settings: missedbeat-server doctor"))

@@ -1,7 +1,7 @@
 """Audits: what must never stand in the tables, looked for each minute. Every query is bounded: it reads an index that holds next
 to nothing where all is well, or the last hours only.
 
-What they cost on a million monitors stands in docs/operations.
+What they cost on a million monitors stands in docs/operations/README.md.
 """
 
 from collections.abc import Mapping

@@ -53,4 +53,4 @@ def _words(findings: list[Finding]) -> str:
 
 
 def _notice(name: str, found: int, words: str) -> str:
-    return f"Audit {name} found {found}: {words}. Alerts may be missing; docs/operations says what to do."
+    return f"Audit {name} found {found}: {words}. Alerts may be missing; docs/operations/README.md says what to do."
