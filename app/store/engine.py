@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 STATEMENT_LIMIT = 2000  # milliseconds
 HELD_AT_MOST = 10.0  # seconds
-PING_AT_MOST = 2.0  # seconds
+PING_AT_MOST = 3.0  # seconds
 WAIT = 0.5  # seconds
 TIMEOUTS = {
     "lock_timeout": "1000",

@@ -25,7 +25,7 @@ DUE = text("""
         coalesce(nullif(m.name, ''), nullif(m.slug, ''), left(m.unique_key, 8)) AS name, m.zone,
         m.status NOT IN ('up', 'new') OR m.heard > u.heard OR coalesce(m.last_applied_at >= u.to_at, false) AS is_known
     FROM unheard u JOIN monitors m ON (m.project_id, m.id) = (u.project_id, u.monitor_id)
-    WHERE u.settled_at IS NULL AND u.to_at < :before
+    WHERE u.settled_at IS NULL AND u.to_at < CAST(:horizon AS timestamptz) - CAST(:after AS interval)
     ORDER BY u.to_at LIMIT :limit FOR UPDATE OF u SKIP LOCKED""")
 _KEY = {"project_id": "uuid", "monitor_id": "uuid", "from_at": "timestamptz"}
 SETTLE = text(f"""
@@ -60,7 +60,7 @@ async def add(session: AsyncSession, made: Sequence[tuple[Locked, Decision]]) ->
 
 async def due(session: AsyncSession, horizon: datetime, limit: int) -> list[Expected]:
     """What is to be settled now, a minute after its blackout: locked; what another process settles is passed over."""
-    rows = await session.execute(DUE, {"before": horizon - AFTER_BLACKOUT, "limit": limit})
+    rows = await session.execute(DUE, {"horizon": horizon, "after": AFTER_BLACKOUT, "limit": limit})
     return [
         Expected(
             r["project"], r["monitor"], Blackout(r["from_at"], r["to_at"]), r["expected_at"], r["name"], r["zone"], r["is_known"]

@@ -138,8 +138,8 @@ MUTATIONS = (
     Mutation(
         "no order of a monitor's messages",
         "app/store/claims.py",
-        "ORDER BY d.project_id, d.channel_id, d.monitor_id, d.seq)",
-        "ORDER BY d.project_id, d.channel_id, d.monitor_id, d.seq DESC)",
+        "ORDER BY o.seq LIMIT 1))",
+        "ORDER BY o.seq DESC LIMIT 1))",
         ("tests/notify/test_deliver.py::test_messages_of_a_monitor_keep_their_order_on_a_channel",),
     ),
     Mutation(

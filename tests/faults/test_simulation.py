@@ -156,7 +156,7 @@ async def simulate(ground: Ground, jobs: int, days: float) -> None:
         f"{len(found)} complaints"
     )
     assert not found, "\n".join(found[:10])
-    assert simulation.owed
+    assert simulation.deaths
 
 
 async def test_jobs_live_and_die_for_virtual_days_in_the_domain() -> None:

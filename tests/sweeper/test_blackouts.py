@@ -132,6 +132,12 @@ async def test_a_report_of_the_time_of_the_blackout_is_word_enough(world: World)
         assert receiver.requests == []
 
 
+async def test_before_the_first_tick_of_all_the_sweep_goes_round(world: World) -> None:
+    """Nothing was ever heard, so there is nothing to judge and nobody to tell."""
+    await world.run("DELETE FROM ticks")
+    assert (await world.sweep()).looked_at == 0
+
+
 async def test_after_days_of_outage_the_next_tick_still_finds_the_hole(world: World) -> None:
     """The newest tick is kept, however old: house may be kept before the first tick."""
     check = await world.check(timeout=60, grace=30)
