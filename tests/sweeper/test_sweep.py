@@ -63,6 +63,7 @@ async def test_a_row_that_cannot_be_judged_is_set_aside_and_stops_nobody(world: 
     swept = await world.sweep()
     assert (swept.turned, swept.set_aside) == (4, 1)
     assert (await world.sweep()).looked_at == 0
+    assert len(await world.rows("SELECT 1 FROM notices WHERE kind = 'monitor set aside'")) == 1
     listed = (await world.api("GET", "checks/")).json()["checks"]
     assert sorted(c["status"] for c in listed) == ["down"] * 4 + ["up"]
     await world.run("UPDATE monitors SET kind = 'every' WHERE id = :id", id=checks[2]["uuid"])
