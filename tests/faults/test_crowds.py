@@ -76,7 +76,7 @@ def overload(rig: Rig, proxy: Proxy, seconds: float) -> None:
     measured(f"{len(calls)} calls in {since - began:.0f} s: {dict(answers)}; slowest {slowest:.2f} s, half of the "
              f"refusals within {refusals[len(refusals) // 2]:.2f} s; normal after {recovered:.2f} s")  # fmt: skip
     assert set(answers) == {200, 503}, "a client heard nothing, or there was no overload"
-    assert answers[503] > 3 * answers[200], "no overload"
+    assert answers[503] > answers[200], "no overload"
     assert all(call.absent for call in calls if call.status == 503)
     assert kept == answers[200]
     assert quick.status == 200
