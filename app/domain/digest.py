@@ -3,7 +3,7 @@ and channel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from app.domain.horizon import Blackout
@@ -52,4 +52,8 @@ def _list(jobs: Sequence[Silent]) -> str:
 
 
 def _clock(at: datetime, zone: str) -> str:
-    return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+    try:
+        known: tzinfo = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):  # a zone that this machine does not know (any more) must not cost the message
+        known = UTC
+    return at.astimezone(known).strftime("%Y-%m-%d %H:%M:%S %Z")

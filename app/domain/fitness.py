@@ -106,7 +106,9 @@ def _of_the_house(v: Vitals) -> list[Complaint]:
     found = []
     if v.set_back > SET_BACK:
         words = f"the database's clock was set back; no silence is judged for the next {v.set_back:.0f} s"
-        found.append(Complaint("clock", words, "Let the database's machine set its clock by NTP, in small steps"))
+        found.append(
+            Complaint("clock", words, "Let the database's machine set its clock by NTP, in small steps", v.set_back > LAG)
+        )
     if v.held > 0:
         words = f"very many jobs fell silent at once; verdicts of the last {v.held:.0f} s are held, ten minutes at most"
         found.append(Complaint("mass silence", words, "See whether their pings reach us: proxy, DNS, certificate"))

@@ -32,10 +32,14 @@ class Canary:
         canary that was never heard proves nothing, nor does one that was never sent."""
         if self.heard is None or self.failing_since is None or now - self.heard <= PATIENCE:
             return None
-        if now - self.failing_since < PATIENCE - CANARY_EVERY:
+        if (
+            self.sent is None
+            or self.sent - self.failing_since < CANARY_EVERY
+            or now - self.failing_since < PATIENCE - CANARY_EVERY
+        ):
             return None  # too few were sent
         since = max(self.heard, self.failing_since - CANARY_EVERY)
-        return Blackout(since, min(now, since + CANARY_TRUSTED_FOR))
+        return Blackout(since, min(now, self.sent + PATIENCE, since + CANARY_TRUSTED_FOR))
 
     def limit(self, now: datetime, margin: timedelta) -> datetime | None:
         """No silence after this is judged: a canary sent after the deadline is waited for, half a minute at most."""

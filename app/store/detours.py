@@ -23,7 +23,9 @@ TELL = text(f"""
     WITH told AS (
         UPDATE deliveries SET fallback_told = true
         WHERE project_id = ANY(CAST(:projects AS uuid[])) AND id = ANY(CAST(:ids AS uuid[]))
-            AND cause_kind <> 'test' AND NOT fallback_told RETURNING *)
+            AND cause_kind <> 'test' AND NOT fallback_told AND (monitor_id IS NULL OR EXISTS (
+                SELECT FROM monitors m WHERE (m.project_id, m.id) = (deliveries.project_id, deliveries.monitor_id)
+                    AND m.status <> 'paused')) RETURNING *)
     INSERT INTO deliveries (project_id, id, channel_id, monitor_id, incident_id, cause_kind, cause_id, told, due_at, created_at,
         fallback_told)
     SELECT t.project_id, gen_random_uuid(), way.id, t.monitor_id, t.incident_id, t.cause_kind, t.cause_id,
@@ -62,9 +64,9 @@ async def tell_held(session: AsyncSession, now: datetime) -> int:
 
 
 async def tell_waiting(session: AsyncSession, project: UUID, channel: UUID, now: datetime) -> int:
-    """Tell another way all that waits for this channel."""
+    """Tell another way all that waits for this channel, and what is on its way: that may fail as well."""
     query = select(DeliveryRow.project_id, DeliveryRow.id).where(
-        DeliveryRow.project_id == project, DeliveryRow.channel_id == channel, DeliveryRow.state == "waiting"
+        DeliveryRow.project_id == project, DeliveryRow.channel_id == channel, DeliveryRow.state.in_(("waiting", "sending"))
     )
     return await tell(session, [(row[0], row[1]) for row in await session.execute(query)], now)
 

@@ -53,12 +53,14 @@ async def transitions(
     return list((await session.execute(query.order_by(TransitionRow.n.desc()).limit(limit))).scalars())
 
 
-# Of a monitor only the oldest go, so that what is kept still chains; and never the newest, which says how it came to stand.
+# Of a monitor only the oldest go, so that what is kept still chains; and never one whose successor is kept, so that the audits
+# find where each came from, nor the newest, which says how it came to stand.
 PAST = text("""
     DELETE FROM transitions WHERE (project_id, monitor_id, n) IN (
         SELECT t.project_id, t.monitor_id, t.n FROM transitions t
         WHERE t.noticed_at < :before
-            AND EXISTS (SELECT FROM transitions o WHERE (o.project_id, o.monitor_id) = (t.project_id, t.monitor_id) AND o.n > t.n)
+            AND EXISTS (SELECT FROM transitions o WHERE (o.project_id, o.monitor_id) = (t.project_id, t.monitor_id) AND o.n > t.n
+                AND o.noticed_at < :before)
             AND NOT EXISTS (SELECT FROM transitions o WHERE (o.project_id, o.monitor_id) = (t.project_id, t.monitor_id)
                 AND o.n < t.n AND o.noticed_at > t.noticed_at)
         ORDER BY t.noticed_at, t.n LIMIT :limit)""")

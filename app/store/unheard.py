@@ -21,11 +21,14 @@ ADD = text(f"""
     INSERT INTO unheard ({", ".join(_ADDED)}) SELECT DISTINCT ON (project_id, monitor_id, from_at) {picked(_ADDED)}
     FROM {unnest(_ADDED)} ORDER BY project_id, monitor_id, from_at, expected_at ON CONFLICT DO NOTHING""")  # noqa: S608
 DUE = text("""
-    SELECT u.project_id AS project, u.monitor_id AS monitor, u.from_at, u.to_at, u.expected_at,
+    SELECT u.project_id AS project, u.monitor_id AS monitor, u.from_at, coalesce(b.to_at, u.to_at) AS to_at, u.expected_at,
         coalesce(nullif(m.name, ''), nullif(m.slug, ''), left(m.unique_key, 8)) AS name, m.zone,
-        m.status NOT IN ('up', 'new') OR m.heard > u.heard OR coalesce(m.last_applied_at >= u.to_at, false) AS is_known
+        m.status NOT IN ('up', 'new') OR m.heard > u.heard
+            OR coalesce(m.last_applied_at >= coalesce(b.to_at, u.to_at), false) AS is_known
     FROM unheard u JOIN monitors m ON (m.project_id, m.id) = (u.project_id, u.monitor_id)
-    WHERE u.settled_at IS NULL AND u.to_at < CAST(:horizon AS timestamptz) - CAST(:after AS interval)
+    LEFT JOIN blackouts b ON b.from_at = u.from_at
+    WHERE u.settled_at IS NULL
+        AND coalesce(b.to_at, u.to_at + interval '20 min') < CAST(:horizon AS timestamptz) - CAST(:after AS interval)
     ORDER BY u.to_at LIMIT :limit FOR UPDATE OF u SKIP LOCKED""")
 _KEY = {"project_id": "uuid", "monitor_id": "uuid", "from_at": "timestamptz"}
 SETTLE = text(f"""
@@ -59,7 +62,8 @@ async def add(session: AsyncSession, made: Sequence[tuple[Locked, Decision]]) ->
 
 
 async def due(session: AsyncSession, horizon: datetime, limit: int) -> list[Expected]:
-    """What is to be settled now, a minute after its blackout: locked; what another process settles is passed over."""
+    """What is to be settled now, a minute after its blackout: locked; what another process settles is passed over. A blackout
+    that a canary shows is written when it is over: until then its end moves."""
     rows = await session.execute(DUE, {"horizon": horizon, "after": AFTER_BLACKOUT, "limit": limit})
     return [
         Expected(

@@ -20,9 +20,10 @@ READ = text("""
         coalesce((SELECT extract(epoch FROM :now - min(created_at)) FROM deliveries
             WHERE state IN ('waiting', 'sending')), 0)::float8 AS oldest_delivery,
         (SELECT count(*) FROM monitors WHERE set_aside_until > :now)::int AS set_aside""")
-# Due, first in its row, and to a channel to which nobody is sending: what a sender would take at once.
+# Due, first in its row, and to a channel to which nobody is sending and that is not left alone: what a sender would take now.
 STUCK = text("""
     SELECT coalesce(extract(epoch FROM :now - min(d.due_at)), 0)::float8 FROM deliveries d
+    JOIN channels c ON (c.project_id, c.id) = (d.project_id, d.channel_id) AND c.open_until IS NULL
     WHERE d.state IN ('waiting', 'sending') AND d.due_at < :now
         AND NOT EXISTS (
             SELECT FROM deliveries b WHERE (b.project_id, b.channel_id) = (d.project_id, d.channel_id)

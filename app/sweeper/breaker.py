@@ -1,9 +1,12 @@
 """Looks, before each sweep, whether so many fell silent at once that we had better doubt ourselves; holds their verdicts then,
 and lets them go when it is over or has lasted long enough."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -24,7 +27,8 @@ from app.store.rows import locked
 log = structlog.get_logger()
 
 COUNTED_FOR = 60.0  # seconds for which the number of active monitors is taken as known
-MOST_ROWS = 5000
+MOST_ROWS = 2000
+PIECE = 50  # rows
 
 
 @dataclass(slots=True)
@@ -34,11 +38,12 @@ class Breaker:
     _active: int = 0
     _counted_at: float | None = None
 
-    async def look_once(self, sessions: Sessions, moment: Moment) -> Moment:
-        """Open a hold, keep it or release it; returns the moment as it is after that."""
+    async def look_once(self, sessions: Sessions, moment: Moment) -> Moment | None:
+        """Open a hold, keep it or release it; returns the moment as it is after that. None while another sweeper looks: what it
+        would hold must not be judged meanwhile."""
         async with sessions() as session:
             if not await holds.alone(session):
-                return moment
+                return None
             last = await holds.newest(session)
             is_open = last is not None and last.released_at is None
             silent = await self._silent(session, moment)
@@ -58,13 +63,10 @@ class Breaker:
         silent = await holds.silent(session, moment.free.at)
         recent = await holds.turned(session, moment.now - LOOKS_BACK)
         if silent.total() + recent.total() > AT_LEAST and moment.free.blackouts:
-            silent = Counter()
-            for raw in await holds.silent_rows(session, moment.free.at, MOST_ROWS):
-                try:
-                    row = locked(raw)
-                except UNREADABLE:
-                    continue
-                silent[row.project_id] += on_silence(row.monitor, moment.free).monitor.status is Status.DOWN
+            rows = await holds.silent_rows(session, moment.free.at, MOST_ROWS)
+            told = await _down(rows, moment)
+            share = max(1.0, silent.total() / len(rows)) if rows else 1.0  # of more than are looked at, these stand for all
+            silent = Counter({project: round(count * share) for project, count in told.items()})
         return silent + recent
 
     async def _is_mass(self, session: AsyncSession, silent: Counter[UUID]) -> bool:
@@ -88,6 +90,20 @@ class Breaker:
         await notices.notice(session, "mass silence", moment.now.isoformat(), words, moment.now)
         metrics.HOLDS.inc()
         log.error("mass silence: verdicts are held", silent=count, projects=projects, until=hold.until.isoformat())
+
+
+async def _down(rows: Sequence[Mapping[str, Any]], moment: Moment) -> Counter[UUID]:
+    """By project: how many of these would go down now. One that makes no sense does not count; the sweep sets it aside."""
+    found: Counter[UUID] = Counter()
+    for n, raw in enumerate(rows):
+        if n % PIECE == 0:
+            await asyncio.sleep(0)  # whoever shares this process goes on meanwhile
+        try:
+            row = locked(raw)
+            found[row.project_id] += on_silence(row.monitor, moment.free).monitor.status is Status.DOWN
+        except UNREADABLE:
+            continue
+    return found
 
 
 def _ran_out(last: Hold | None) -> datetime | None:

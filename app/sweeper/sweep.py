@@ -41,17 +41,16 @@ async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None =
     total = Swept(0, 0, 0)
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
-    if breaker is not None:
-        moment = await breaker.look_once(sessions, moment)
-    while True:
+    looked = moment if breaker is None else await breaker.look_once(sessions, moment)
+    while looked is not None:
         swept = await sweep_once(sessions, margin)
         total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
         if swept.looked_at < BATCH:
             break
-    await tell_unheard_once(sessions, moment)
     async with sessions() as session:
         await blackouts.beat(session, "sweep", await blackouts.now(session))
         await session.commit()
+    await tell_unheard_once(sessions, moment)
     return total
 
 

@@ -284,7 +284,7 @@ async def test_a_canary_that_is_lost_is_a_blackout_once_one_came_through_before(
     await world.advance(10)
     await canary(world, heard=True)
     (deaf,) = (await world.api("GET", "blackouts/")).json()["blackouts"]
-    assert abs(deaf["seconds"] - 150) < 5
+    assert abs(deaf["seconds"] - 150) < 30
     async with world.sessions() as session:
         (found,) = await blackouts.listed(session, 1)
     assert isinstance(found, Blackout)

@@ -35,7 +35,7 @@ async def test_transitions_and_closed_incidents_go_after_thirteen_months(world: 
     await world.run("UPDATE incidents SET closed_at = closed_at - interval '404 days' WHERE id = :id", id=old[0])
     await turn(world, check, "/fail", "")
     await prune_once(world.sessions, RETENTION)
-    assert await numbers(world) == [5, 6]
+    assert await numbers(world) == [4, 5, 6], "the one that the kept ones begin from stays too"
     kept = [row["id"] for row in await world.rows("SELECT id FROM incidents")]
     assert old[0] not in kept
     assert len(kept) == 2
