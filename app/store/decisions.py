@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.incident import Turning, turning
@@ -15,7 +15,7 @@ from app.domain.state import Decision, Status, Transition
 from app.store import monitors, outbox, runs, unheard
 from app.store.rows import Locked
 from app.store.tables import IncidentRow, TransitionRow
-from app.store.unnest import arrays, unnest
+from app.store.unnest import arrays, insert_all, unnest
 
 _CLOSED = {"project_id": "uuid", "monitor_id": "uuid", "at": "timestamptz", "reason": "text"}
 CLOSE = text(f"""
@@ -57,7 +57,7 @@ async def _announce(session: AsyncSession, now: datetime, turned: Sequence[tuple
                 "announced_to": [d["channel_id"] for d in addressed],
             }
         )  # fmt: skip
-    await session.execute(insert(TransitionRow), transitions)
+    await insert_all(session, TransitionRow, transitions)
     await outbox.put(session, deliveries)
     paused: dict[UUID, list[UUID]] = {}
     for row, t in turned:
@@ -94,8 +94,7 @@ async def _open(session: AsyncSession, turned: Sequence[tuple[Locked, Transition
         }
         for row, t in turned
     ]  # fmt: skip
-    if rows:
-        await session.execute(insert(IncidentRow), rows)
+    await insert_all(session, IncidentRow, rows)
     return ids
 
 

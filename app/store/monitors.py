@@ -17,7 +17,7 @@ from app.errors import Invalid, NotFound
 from app.store import addresses, removed
 from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
-from app.store.unnest import arrays, picked, unnest
+from app.store.unnest import arrays, insert_all, picked, unnest
 
 SET_ASIDE_FOR = timedelta(hours=1)
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
@@ -216,9 +216,8 @@ async def subscribe(session: AsyncSession, project: UUID, monitor: UUID, channel
     """From now on exactly these channels hear of the monitor."""
     mine = (SubscriptionRow.project_id == project, SubscriptionRow.monitor_id == monitor)
     await session.execute(delete(SubscriptionRow).where(*mine))
-    if channels:
-        rows = [{"project_id": project, "monitor_id": monitor, "channel_id": channel} for channel in channels]
-        await session.execute(insert(SubscriptionRow), rows)
+    rows = [{"project_id": project, "monitor_id": monitor, "channel_id": channel} for channel in channels]
+    await insert_all(session, SubscriptionRow, rows)
 
 
 async def subscriptions(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[UUID]]:

@@ -7,16 +7,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, insert, select, text, tuple_
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from app.domain.evidence import explain
 from app.domain.message import Told
 from app.domain.schedule import Every, describe
 from app.domain.state import Status, Transition
 from app.store.rows import Locked
-from app.store.tables import ChannelRow, DeliveryRow, ProjectRow, SubscriptionRow
+from app.store.tables import DeliveryRow
+from app.store.unnest import insert_all, unnest
+
+_HEARD = {"project_id": "uuid", "monitor_id": "uuid"}
+LISTENERS = text(f"""
+    SELECT s.monitor_id, c.id, c.hears, c.disabled_at, c.disabled_why, p.name, CASE WHEN c.disabled_at IS NOT NULL THEN (
+        SELECT o.id FROM channels o WHERE o.project_id = c.project_id AND o.disabled_at IS NULL
+        ORDER BY o.fallback DESC, o.failures > 0, o.created_at, o.id LIMIT 1) END
+    FROM {unnest(_HEARD)}
+    JOIN subscriptions s ON (s.project_id, s.monitor_id) = (v.project_id, v.monitor_id)
+    JOIN channels c ON (c.project_id, c.id) = (s.project_id, s.channel_id)
+    JOIN projects p ON p.id = s.project_id
+    ORDER BY c.created_at, c.id""")  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +46,9 @@ async def listeners(session: AsyncSession, monitors: Collection[tuple[UUID, UUID
     """Who hears of each of these monitors, (project, monitor) each."""
     if not monitors:
         return {}
-    other = aliased(ChannelRow)
-    in_use = (
-        select(other.id)
-        .where(other.project_id == ProjectRow.id, other.disabled_at.is_(None))
-        .order_by(other.fallback.desc(), other.failures > 0, other.created_at, other.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            SubscriptionRow.monitor_id, ChannelRow.id, ChannelRow.hears, ChannelRow.disabled_at, ChannelRow.disabled_why,
-            ProjectRow.name, case((ChannelRow.disabled_at.is_not(None), in_use)),
-        )
-        .join(ChannelRow, (ChannelRow.project_id == SubscriptionRow.project_id) & (ChannelRow.id == SubscriptionRow.channel_id))
-        .join(ProjectRow, ProjectRow.id == SubscriptionRow.project_id)
-        .where(tuple_(SubscriptionRow.project_id, SubscriptionRow.monitor_id).in_(monitors))
-        .order_by(ChannelRow.created_at, ChannelRow.id)
-    )  # fmt: skip
+    given = {"project_id": [project for project, _ in monitors], "monitor_id": [monitor for _, monitor in monitors]}
     found: dict[UUID, list[Listener]] = {}
-    for monitor, channel, hears, disabled_at, why, project_name, fallback in await session.execute(query):
+    for monitor, channel, hears, disabled_at, why, project_name, fallback in await session.execute(LISTENERS, given):
         disabled = (why or "disabled") if disabled_at is not None else None
         found.setdefault(monitor, []).append(Listener(channel, hears, disabled, project_name, fallback))
     return found
@@ -101,9 +95,8 @@ def _delivery(
 
 
 async def put(session: AsyncSession, deliveries: Sequence[dict[str, Any]]) -> None:
-    """Add deliveries. They become visible with their cause, or neither does."""
-    if deliveries:
-        await session.execute(insert(DeliveryRow), list(deliveries))
+    """Add deliveries that name the same columns. They become visible with their cause, or neither does."""
+    await insert_all(session, DeliveryRow, deliveries)
 
 
 async def suppress(session: AsyncSession, project: UUID, monitors: Sequence[UUID], why: str, now: datetime) -> None:

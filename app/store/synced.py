@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
@@ -18,7 +18,7 @@ from app.store import monitors
 from app.store.addresses import alias_key
 from app.store.rows import Locked, rule_columns
 from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SubscriptionRow, SyncRow
-from app.store.unnest import arrays, picked, unnest
+from app.store.unnest import arrays, insert_all, picked, unnest
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,10 @@ async def make(
     at += [(alias_key(project, service, new.key), str(service), new.id) for new in made]
     listening = [{"project_id": project, "monitor_id": new.id, "channel_id": channel} for channel in ears for new in made]
     rows = [monitors.row_of(project, new.id, new.state, now, {"slug": new.stands.slug, **_columns(new.stands)}) for new in made]
-    await session.execute(insert(MonitorRow), rows)
+    await insert_all(session, MonitorRow, rows)
     addresses = [{"kind": kind, "key": key, "project_id": project, "monitor_id": monitor} for key, kind, monitor in at]
-    await session.execute(insert(AddressRow), addresses)
-    if listening:
-        await session.execute(insert(SubscriptionRow), listening)
+    await insert_all(session, AddressRow, addresses)
+    await insert_all(session, SubscriptionRow, listening)
 
 
 def _columns(stands: Stands) -> dict[str, Any]:
