@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter, Request
@@ -15,8 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.deep import found, look
 from app.domain.fitness import Vitals
 from app.errors import NotFound
-from app.store import blackouts, vitals
-from app.store.vitals import Counts
+from app.store import blackouts, counts, vitals
 from app.web import House, shared
 
 BEAT_FRESH_FOR = timedelta(seconds=10)
@@ -51,7 +50,7 @@ def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRoute
     async def metrics(request: Request, house: House) -> Response:
         _may_read_metrics(request, metrics_token)
         async with house.sessions() as session:
-            lines = _lines(await vitals.read(session, house.margin), await vitals.count(session))
+            lines = _lines(await vitals.read(session, house.margin), await counts.read(session))
         return Response(lines.encode() + _counted(), media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -95,7 +94,7 @@ def _counted() -> bytes:
     return generate_latest(registry)
 
 
-def _lines(read: Vitals, counts: Counts) -> str:
+def _lines(read: Vitals, counted: Mapping[str, Mapping[str, int]]) -> str:
     gauges = {
         "missedbeat_sweep_lag_seconds": ("Age of the oldest passed deadline that nobody has judged.", read.sweep_lag),
         "missedbeat_sweep_age_seconds": ("Time since the last sweep ended.", read.sweep_age),
@@ -117,11 +116,11 @@ def _lines(read: Vitals, counts: Counts) -> str:
     lines = []
     for name, (words, value) in gauges.items():
         lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge", f"{name} {value}"]
-    for name, words, label, counted in (
-        ("missedbeat_deliveries", "Deliveries kept, by state.", "state", counts.deliveries),
-        ("missedbeat_monitors", "Monitors, by stored status.", "status", counts.monitors),
+    for name, words, label, values in (
+        ("missedbeat_deliveries", "Deliveries kept, by state; settled ones as counted last.", "state", counted["deliveries"]),
+        ("missedbeat_monitors", "Monitors, by stored status; all but down as counted last.", "status", counted["monitors"]),
         ("missedbeat_audit_findings", "What must never be in the tables, by audit; 0 where all is well.", "audit", found(read)),
     ):
         lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        lines += [f'{name}{{{label}="{value}"}} {count}' for value, count in sorted(counted.items())]
+        lines += [f'{name}{{{label}="{value}"}} {count}' for value, count in sorted(values.items())]
     return "\n".join(lines) + "\n"

@@ -26,6 +26,7 @@ from app.store.engine import make_engine, make_sessions
 from app.store.vault import Vault
 from app.sweeper.audit import audit_once
 from app.sweeper.breaker import Breaker
+from app.sweeper.count import count_once
 from app.sweeper.prune import keep_partitions, prune_once
 from app.sweeper.sweep import sweep
 
@@ -66,6 +67,7 @@ class Worker:
             Job("sweep", 1, lambda: sweep(sweeping, margin, breaker)),
             Job("deliver", 1, self.deliverer.deliver),
             Job("heartbeat", 5, lambda: self._heartbeat.beat_once(watching), after=3),
+            Job("count", 60, lambda: count_once(watching), after=10),
             Job("audit", 60, lambda: audit_once(watching), after=20),  # a fresh database has no partitions yet
             Job("tell_operator", 5, lambda: tell_operator_once(watching, mailer, settings.operator_email, settings.address)),
             Job("keep_partitions", 3600, lambda: keep_partitions(house, settings.retention_days, settings.log_limit)),

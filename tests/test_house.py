@@ -51,6 +51,7 @@ EDGES = {
     "app/notify/deliver.py": "one to claim, one to write the outcome",
     "app/notify/operator.py": "one to claim, one once they are out",
     "app/sweeper/audit.py": "one per round",
+    "app/sweeper/count.py": "one per round",
     "app/worker.py": "one per job",
     "app/cli.py": "one per command",
     "app/store/migrate.py": "the lock under which a schema moves on; there is no session yet",

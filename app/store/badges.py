@@ -14,7 +14,7 @@ from app.store.tables import ProjectRow
 
 # A monitor that is not down, with nothing due and no deadline before `now`, is up, new or paused, whatever else is in its row.
 OF_PROJECT = text(f"""
-    WITH shown AS (
+    WITH shown AS NOT MATERIALIZED (
         SELECT m.* FROM monitors m JOIN projects p ON p.id = m.project_id
         WHERE p.badge_key = :key AND (CAST(:tag AS text) IS NULL OR CAST(:tag AS text) = ANY (string_to_array(m.tags, ' '))))
     SELECT p.name AS project_name, (SELECT count(*) FROM shown) AS total, {COLUMNS}

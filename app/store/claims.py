@@ -72,6 +72,15 @@ _BUSY = """
 # While a channel is left alone only a test is sent, and what waited for a day; after its pause the oldest, alone.
 _MAY_BE_TRIED = """({c}.open_until IS NULL OR {test}
     OR ({busy} = 0 AND ({c}.open_until <= :now OR greatest({made}, {c}.failing_since) <= :a_day_ago)))"""
+# The channels with something open, found by leaping from one to the next in an index.
+OPEN_CHANNELS = f"""
+    open AS (
+        (SELECT project_id, channel_id FROM deliveries WHERE {_OPEN} ORDER BY project_id, channel_id LIMIT 1)
+        UNION ALL
+        SELECT n.project_id, n.channel_id FROM open o CROSS JOIN LATERAL (
+            SELECT d.project_id, d.channel_id FROM deliveries d
+            WHERE d.{_OPEN} AND (d.project_id, d.channel_id) > (o.project_id, o.channel_id)
+            ORDER BY d.project_id, d.channel_id LIMIT 1) n)"""  # noqa: S608
 _SHARES = """
     shares AS (SELECT * FROM unnest(CAST(:sharing AS uuid[]), CAST(:shares AS int[]), CAST(:slow_shares AS int[]))
         AS v(project_id, whole, slow))"""
@@ -86,14 +95,7 @@ LAY_OFF = text("""
     UPDATE deliveries SET state = 'suppressed', reason = withdrawn, owner = NULL, settled_at = :now
     WHERE state = 'sending' AND due_at <= :now AND withdrawn IS NOT NULL""")
 CHANNELS = text(f"""
-    WITH RECURSIVE {_SHARES},
-    open AS (
-        (SELECT project_id, channel_id FROM deliveries WHERE {_OPEN} ORDER BY project_id, channel_id LIMIT 1)
-        UNION ALL
-        SELECT n.project_id, n.channel_id FROM open o CROSS JOIN LATERAL (
-            SELECT d.project_id, d.channel_id FROM deliveries d
-            WHERE d.{_OPEN} AND (d.project_id, d.channel_id) > (o.project_id, o.channel_id)
-            ORDER BY d.project_id, d.channel_id LIMIT 1) n),
+    WITH RECURSIVE {_SHARES}, {OPEN_CHANNELS},
     able AS (
         SELECT c.project_id, c.id AS channel_id, coalesce(f.seq, e.seq) AS fresh, least(f.due_at, t.due_at, e.due_at) AS oldest,
             c.failures > 0 OR coalesce(f.seq, e.seq) IS NULL AS slow

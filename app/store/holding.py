@@ -16,21 +16,25 @@ DUE = text("""
         AND (set_aside_until IS NULL OR set_aside_until < :horizon)
     ORDER BY wake_at LIMIT :limit""")
 _SOURCE = {"project_id": "uuid", "source": "text"}
-_TOLD_ALONE = """EXISTS (
-        SELECT FROM subscriptions j WHERE j.project_id = m.project_id AND j.monitor_id = m.id AND NOT EXISTS (
-            SELECT FROM monitors b JOIN subscriptions s ON (s.project_id, s.monitor_id) = (b.project_id, b.id)
-            WHERE b.project_id = m.project_id AND b.beat_of = m.source AND s.channel_id = j.channel_id))"""
+_TOLD_ALONE = """
+    subscriptions j WHERE (j.project_id, j.monitor_id) = (m.project_id, m.id) AND NOT EXISTS (
+        SELECT FROM monitors b JOIN subscriptions s ON (s.project_id, s.monitor_id) = (b.project_id, b.id)
+        WHERE b.project_id = m.project_id AND b.beat_of = m.source AND b.beat_of <> '' AND s.channel_id = j.channel_id)"""
 """Whether somebody hears of this monitor who does not hear of its scheduler: then it does not wait, and tells for itself."""
 WAITING = text(f"""
     SELECT m.project_id, m.source, m.id FROM monitors m
     JOIN {unnest(_SOURCE)} ON (m.project_id, m.source) = (v.project_id, v.source) AND m.source <> ''
-    WHERE m.held_since IS NOT NULL OR NOT {_TOLD_ALONE}""")  # noqa: S608
+    WHERE m.held_since IS NOT NULL OR NOT EXISTS (SELECT FROM {_TOLD_ALONE})""")  # noqa: S608
+# Two questions apart, each a join: asked together they would be asked of each monitor that waits, each second.
 STRAYS = text(f"""
-    SELECT m.project_id, m.id FROM monitors m
-    WHERE m.held_since IS NOT NULL AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
-        AND ({_TOLD_ALONE} OR NOT EXISTS (
-            SELECT FROM monitors b WHERE b.project_id = m.project_id AND b.beat_of = m.source
-                AND (b.status = 'down' OR (b.status = 'up' AND b.memory ? 'left_at'))))
+    WITH held AS (
+        SELECT project_id, id, source FROM monitors
+        WHERE held_since IS NOT NULL AND (set_aside_until IS NULL OR set_aside_until < :horizon))
+    SELECT m.project_id, m.id FROM held m, {_TOLD_ALONE}
+    UNION
+    SELECT m.project_id, m.id FROM held m WHERE NOT EXISTS (
+        SELECT FROM monitors b WHERE b.project_id = m.project_id AND b.beat_of = m.source AND b.beat_of <> ''
+            AND (b.status = 'down' OR (b.status = 'up' AND b.memory ? 'left_at')))
     LIMIT :limit""")  # noqa: S608
 DOWN_SINCE = text("""
     SELECT coalesce(last_success_at, down_since) FROM monitors

@@ -13,20 +13,20 @@ from app.store.rows import COLUMNS
 from app.store.tables import HoldRow
 
 OPENER = 0x6D69_7373_6503  # an advisory lock held for one transaction: one looks at a time
-SILENT = text("""
-    SELECT project_id, count(*) FROM monitors
-    WHERE wake_at < :horizon AND deadline < :horizon AND status IN ('up', 'new')
-        AND (set_aside_until IS NULL OR set_aside_until < :horizon)
-    GROUP BY project_id""")
+_SILENT = """FROM monitors m
+        WHERE m.wake_at < :horizon AND m.deadline < :horizon AND m.status IN ('up', 'new')
+            AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
+        ORDER BY m.wake_at LIMIT :most"""
+SILENT = text(f"SELECT project_id, count(*) FROM (SELECT m.project_id {_SILENT}) AS silent GROUP BY project_id")  # noqa: S608
+ROWS = text(f"SELECT {COLUMNS} {_SILENT}")
+# Whoever is not among these is woken after them, and no deadline lies before its wake-up.
+EARLIEST = text(f"""
+    SELECT least(min(deadline), CASE WHEN count(*) = :most THEN max(wake_at) END)
+    FROM (SELECT m.deadline, m.wake_at {_SILENT}) AS silent""")  # noqa: S608
 TURNED = text("""
     SELECT project_id, count(*) FROM transitions
     WHERE noticed_at > :since AND to_status = 'down' AND reason IN ('missed', 'overrun', 'not_dispatched', 'not_started', 'lost')
     GROUP BY project_id""")
-ROWS = text(f"""
-    SELECT {COLUMNS} FROM monitors m
-    WHERE m.wake_at < :horizon AND m.deadline < :horizon AND m.status IN ('up', 'new')
-        AND (m.set_aside_until IS NULL OR m.set_aside_until < :horizon)
-    ORDER BY m.deadline LIMIT :limit""")  # noqa: S608
 
 
 class Hold(NamedTuple):
@@ -45,9 +45,9 @@ async def alone(session: AsyncSession) -> bool:
     return bool(await session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": OPENER}))
 
 
-async def silent(session: AsyncSession, horizon: datetime) -> Counter[UUID]:
-    """By project: how many are past their deadline and not down."""
-    return Counter({project: n for project, n in await session.execute(SILENT, {"horizon": horizon})})
+async def silent(session: AsyncSession, horizon: datetime, most: int) -> Counter[UUID]:
+    """By project: how many are past their deadline and not down; no more than `most` are counted."""
+    return Counter({project: n for project, n in await session.execute(SILENT, {"horizon": horizon, "most": most})})
 
 
 async def turned(session: AsyncSession, since: datetime) -> Counter[UUID]:
@@ -55,15 +55,16 @@ async def turned(session: AsyncSession, since: datetime) -> Counter[UUID]:
     return Counter({project: n for project, n in await session.execute(TURNED, {"since": since})})
 
 
-async def silent_rows(session: AsyncSession, horizon: datetime, limit: int) -> list[dict[str, Any]]:
-    """Those past their deadline, raw and not locked, the earliest deadline first."""
-    rows = await session.execute(ROWS, {"horizon": horizon, "limit": limit})
+async def silent_rows(session: AsyncSession, horizon: datetime, most: int) -> list[dict[str, Any]]:
+    """So many of them, raw and not locked, as the sweep takes them."""
+    rows = await session.execute(ROWS, {"horizon": horizon, "most": most})
     return [dict(row) for row in rows.mappings()]
 
 
-async def active(session: AsyncSession) -> int:
-    """How many monitors are expected to be heard of."""
-    return int(await session.scalar(text("SELECT count(*) FROM monitors WHERE status = 'up'")) or 0)
+async def earliest(session: AsyncSession, horizon: datetime, most: int) -> datetime | None:
+    """No deadline of theirs lies before this; found by looking at so many of them."""
+    at: datetime | None = await session.scalar(EARLIEST, {"horizon": horizon, "most": most})
+    return at
 
 
 async def newest(session: AsyncSession) -> Hold | None:

@@ -17,7 +17,7 @@ OUTCOMES = text("""
         SELECT newest.outcome, sum(newest.count) AS count FROM (
             SELECT r.outcome, r.count FROM runs r
             WHERE r.project_id = m.project_id AND r.monitor_id = m.id AND r.at >= :since AND r.outcome IS NOT NULL
-            ORDER BY r.key DESC LIMIT :most) newest
+            ORDER BY r.at DESC, r.key DESC LIMIT :most) newest
         GROUP BY newest.outcome) ended
     WHERE m.project_id = :project ORDER BY ended.outcome""")
 

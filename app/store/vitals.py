@@ -10,41 +10,48 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.fitness import NEVER, Audit, Vitals
 from app.store import audit, blackouts, notices, partitions
 from app.store.blackouts import Moment
+from app.store.claims import OPEN_CHANNELS
 
+# However much is due or waits, a look costs some index entries for each channel with something open, and no more: it is taken
+# when things are bad, too. The sweep takes what is due in order of wake-up, so the first of it say how late it is.
 READ = text("""
     SELECT
-        coalesce((SELECT extract(epoch FROM :horizon - min(deadline)) FROM monitors WHERE wake_at < :horizon
-            AND deadline < :horizon AND (set_aside_until IS NULL OR set_aside_until < :horizon)), 0)::float8 AS sweep_lag,
+        coalesce((SELECT extract(epoch FROM :horizon - min(deadline)) FROM (
+            SELECT deadline FROM monitors WHERE wake_at < :horizon AND deadline < :horizon
+                AND (set_aside_until IS NULL OR set_aside_until < :horizon) ORDER BY wake_at LIMIT 1000) AS due), 0)::float8
+            AS sweep_lag,
         coalesce((SELECT extract(epoch FROM :now - at) FROM heartbeats WHERE name = 'sweep'), -1)::float8 AS sweep_age,
         coalesce((SELECT extract(epoch FROM :now - at) FROM heartbeats WHERE name = 'deliver'), -1)::float8 AS deliver_age,
-        coalesce((SELECT extract(epoch FROM :now - min(created_at)) FROM deliveries
-            WHERE state IN ('waiting', 'sending')), 0)::float8 AS oldest_delivery,
         (SELECT count(*) FROM monitors WHERE set_aside_until > :now)::int AS set_aside""")
-# Due, first in its row, and to a channel to which nobody is sending and that is not left alone: what a sender would take now.
-STUCK = text("""
-    SELECT coalesce(extract(epoch FROM :now - min(d.due_at)), 0)::float8 FROM deliveries d
-    JOIN channels c ON (c.project_id, c.id) = (d.project_id, d.channel_id) AND c.open_until IS NULL
-    WHERE d.state IN ('waiting', 'sending') AND d.due_at < :now
-        AND NOT EXISTS (
-            SELECT FROM deliveries b WHERE (b.project_id, b.channel_id) = (d.project_id, d.channel_id)
-                AND b.state = 'sending' AND b.due_at > :now)
-        AND NOT EXISTS (
-            SELECT FROM deliveries o WHERE (o.project_id, o.channel_id, o.monitor_id) = (d.project_id, d.channel_id, d.monitor_id)
-                AND o.state IN ('waiting', 'sending') AND o.seq < d.seq)""")
+# Stuck: due, first in its row, and to a channel to which nobody is sending and that is not left alone: what a sender would take
+# now. Of a monitor's open deliveries to a channel one that was tried is the first.
+WAITING = text(f"""
+    WITH RECURSIVE {OPEN_CHANNELS}
+    SELECT coalesce(extract(epoch FROM :now - min(least(f.created_at, t.created_at))), 0)::float8 AS oldest,
+        coalesce(extract(epoch FROM :now - min(least(h.due_at, t.due_at)) FILTER (
+            WHERE c.open_until IS NULL AND least(h.due_at, t.due_at) < :now AND NOT EXISTS (
+                SELECT FROM deliveries b WHERE (b.project_id, b.channel_id) = (o.project_id, o.channel_id)
+                    AND b.state = 'sending' AND b.due_at > :now))), 0)::float8 AS stuck
+    FROM open o LEFT JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
+    LEFT JOIN LATERAL (
+        SELECT d.created_at FROM deliveries d WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
+            AND d.state = 'waiting' AND d.first_try_at IS NULL ORDER BY d.seq LIMIT 1) f ON true
+    LEFT JOIN LATERAL (
+        SELECT d.due_at FROM deliveries d WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
+            AND d.state = 'waiting' AND d.first_try_at IS NULL AND (d.monitor_id IS NULL OR d.seq = (
+                SELECT e.seq FROM deliveries e WHERE (e.project_id, e.channel_id, e.monitor_id)
+                    = (d.project_id, d.channel_id, d.monitor_id) AND e.state IN ('waiting', 'sending') ORDER BY e.seq LIMIT 1))
+        ORDER BY d.seq LIMIT 1) h ON true
+    LEFT JOIN LATERAL (
+        SELECT min(d.created_at) AS created_at, min(d.due_at) AS due_at FROM deliveries d
+        WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
+            AND d.state IN ('waiting', 'sending') AND d.first_try_at IS NOT NULL) t ON true""")  # noqa: S608
 TICKING = text("""
     SELECT process, extract(epoch FROM :now - max(at))::float8 AS age, bool_or(last) AS left FROM ticks
     WHERE at > :now - interval '60 s' GROUP BY process ORDER BY age""")
 SERVER = text("""
     SELECT clock_timestamp() AS clock, current_setting('server_version') AS version,
         (SELECT version_num FROM alembic_version) AS revision""")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Deliveries by state and monitors by stored status."""
-
-    deliveries: dict[str, int]
-    monitors: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +77,18 @@ async def read(session: AsyncSession, margin: timedelta) -> Vitals:
     moment = await blackouts.moment(session, margin)
     now = {"now": moment.now}
     row = (await session.execute(READ, {"horizon": moment.horizon.at, **now})).one()
-    stuck = (await session.execute(STUCK, now)).scalar_one()
+    waiting = (await session.execute(WAITING, now)).one()
     found, audited_at = await audit.last(session)
     untold, oldest = await notices.untold(session)
     return Vitals(
-        sweep_lag=row.sweep_lag, sweep_age=row.sweep_age, deliver_age=row.deliver_age, oldest_delivery=row.oldest_delivery,
-        stuck_delivery=stuck, horizon_lag=_age(moment.now, moment.free.at if moment.tick is not None else None),
+        sweep_lag=row.sweep_lag, sweep_age=row.sweep_age, deliver_age=row.deliver_age, oldest_delivery=waiting.oldest,
+        stuck_delivery=waiting.stuck, horizon_lag=_age(moment.now, moment.free.at if moment.tick is not None else None),
         set_back=moment.behind.total_seconds(), held=(moment.free.at - moment.horizon.at).total_seconds(),
         deaf_today=_deaf_since(moment, timedelta(days=1)),
         days_ahead=await partitions.days_ahead(session, moment.now), set_aside=row.set_aside,
         audits={name: Audit(count, words) for name, (count, words) in found.items()}, audit_age=_age(moment.now, audited_at),
         untold=untold, untold_age=_age(moment.now, oldest),
     )  # fmt: skip
-
-
-async def count(session: AsyncSession) -> Counts:
-    """How many there are of what; reads whole tables."""
-    deliveries = await session.execute(text("SELECT state, count(*) FROM deliveries GROUP BY state"))
-    monitors = await session.execute(text("SELECT status, count(*) FROM monitors GROUP BY status"))
-    return Counts({state: n for state, n in deliveries}, {status: n for status, n in monitors})
 
 
 async def ticking(session: AsyncSession, now: datetime) -> list[Ticking]:

@@ -4,7 +4,6 @@ and lets them go when it is over or has lasted long enough."""
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,11 +12,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import metrics
-from app.clock import monotonic
-from app.domain.mass_silence import AT_LEAST, HELD_AT_MOST, LOOKS_BACK, is_mass, may_hold
+from app.domain.mass_silence import AT_LEAST, HELD_AT_MOST, LOOKS_BACK, PROJECTS, SHARE, is_mass, may_hold
 from app.domain.monitor import on_silence
 from app.domain.state import Status
-from app.store import blackouts, holds, notices
+from app.store import blackouts, counts, holds, notices
 from app.store.blackouts import Moment
 from app.store.engine import Sessions
 from app.store.holds import Hold
@@ -26,17 +24,13 @@ from app.store.rows import locked
 
 log = structlog.get_logger()
 
-COUNTED_FOR = 60.0  # seconds for which the number of active monitors is taken as known
+COUNTED = 3  # times what makes mass silence: that many are counted, and more only where they are of too few projects
 MOST_ROWS = 2000
 PIECE = 50  # rows
 
 
-@dataclass(slots=True)
 class Breaker:
-    """One for each sweeper; what it decides stands in the database and holds for all."""
-
-    _active: int = 0
-    _counted_at: float | None = None
+    """What a sweeper looks through before it judges; what it decides stands in the database and holds for all."""
 
     async def look_once(self, sessions: Sessions, moment: Moment) -> Moment | None:
         """Open a hold, keep it or release it; returns the moment as it is after that. None while another sweeper looks: what it
@@ -46,50 +40,54 @@ class Breaker:
                 return None
             last = await holds.newest(session)
             is_open = last is not None and last.released_at is None
-            silent = await self._silent(session, moment)
-            if last is not None and is_open and (moment.now >= last.until or not await self._is_mass(session, silent)):
+            silent = await _mass(session, moment)
+            if last is not None and is_open and (moment.now >= last.until or not silent):
                 await holds.release(session, last, moment.now)
                 log.warning("mass silence: what was held is judged now", held_for=(moment.now - last.opened_at).total_seconds())
-            elif not is_open and may_hold(moment.now, _ran_out(last)) and await self._is_mass(session, silent):
-                await self._open(session, moment, silent)
+            elif silent and not is_open and may_hold(moment.now, _ran_out(last)):
+                await _open(session, moment, silent)
             else:
                 return moment
             await session.commit()
             return await blackouts.moment(session, moment.margin)
 
-    async def _silent(self, session: AsyncSession, moment: Moment) -> Counter[UUID]:
-        """By project. Counted in SQL; where that is many, looked at one by one, for those that were due in a blackout do not
-        count: they become unknown."""
-        silent = await holds.silent(session, moment.free.at)
-        recent = await holds.turned(session, moment.now - LOOKS_BACK)
-        if silent.total() + recent.total() > AT_LEAST and moment.free.blackouts:
-            rows = await holds.silent_rows(session, moment.free.at, MOST_ROWS)
-            told = await _down(rows, moment)
-            share = max(1.0, silent.total() / len(rows)) if rows else 1.0  # of more than are looked at, these stand for all
-            silent = Counter({project: round(count * share) for project, count in told.items()})
-        return silent + recent
 
-    async def _is_mass(self, session: AsyncSession, silent: Counter[UUID]) -> bool:
-        if silent.total() <= AT_LEAST:
-            return False
-        if self._counted_at is None or monotonic() - self._counted_at > COUNTED_FOR:
-            self._active, self._counted_at = await holds.active(session), monotonic()
-        return is_mass(silent, self._active)
+async def _mass(session: AsyncSession, moment: Moment) -> Counter[UUID]:
+    """By project: how many fell silent, where these are so many that we doubt ourselves; else nothing.
 
-    async def _open(self, session: AsyncSession, moment: Moment, silent: Counter[UUID]) -> None:
-        first = await holds.silent_rows(session, moment.free.at, 1)
-        if not first:
-            return
-        count, projects = silent.total(), len(silent)
-        hold = Hold(first[0]["deadline"], moment.now, moment.now + HELD_AT_MOST, None, count, projects)
-        await holds.open_hold(session, hold)
-        words = (
-            f"{count} jobs of {projects} projects fell silent at once. Their verdicts wait until they are heard again, and until "
-            f"{hold.until:%H:%M:%S} UTC at most. If they are well, see whether their pings reach us: proxy, DNS, certificate."
-        )
-        await notices.notice(session, "mass silence", moment.now.isoformat(), words, moment.now)
-        metrics.HOLDS.inc()
-        log.error("mass silence: verdicts are held", silent=count, projects=projects, until=hold.until.isoformat())
+    Counted in SQL, no further than it matters; where that is many, looked at one by one, for those that were due in a blackout
+    do not count: they become unknown.
+    """
+    recent = await holds.turned(session, moment.now - LOOKS_BACK)
+    silent = await holds.silent(session, moment.free.at, AT_LEAST + 1)
+    if silent.total() + recent.total() <= AT_LEAST:
+        return Counter()
+    active = await counts.active(session, moment.now)
+    most = round(COUNTED * max(AT_LEAST, SHARE * active))
+    while (silent := await holds.silent(session, moment.free.at, most)).total() == most and len(silent) < PROJECTS:
+        most *= COUNTED
+    if moment.free.blackouts:
+        rows = await holds.silent_rows(session, moment.free.at, MOST_ROWS)
+        told = await _down(rows, moment)
+        share = max(1.0, silent.total() / len(rows)) if rows else 1.0  # of more than are looked at, these stand for all
+        silent = Counter({project: round(count * share) for project, count in told.items()})
+    return silent + recent if is_mass(silent + recent, active) else Counter()
+
+
+async def _open(session: AsyncSession, moment: Moment, silent: Counter[UUID]) -> None:
+    first = await holds.earliest(session, moment.free.at, silent.total())
+    if first is None:
+        return
+    count, projects = silent.total(), len(silent)
+    hold = Hold(first, moment.now, moment.now + HELD_AT_MOST, None, count, projects)
+    await holds.open_hold(session, hold)
+    words = (
+        f"{count} jobs of {projects} projects fell silent at once. Their verdicts wait until they are heard again, and until "
+        f"{hold.until:%H:%M:%S} UTC at most. If they are well, see whether their pings reach us: proxy, DNS, certificate."
+    )
+    await notices.notice(session, "mass silence", moment.now.isoformat(), words, moment.now)
+    metrics.HOLDS.inc()
+    log.error("mass silence: verdicts are held", silent=count, projects=projects, until=hold.until.isoformat())
 
 
 async def _down(rows: Sequence[Mapping[str, Any]], moment: Moment) -> Counter[UUID]:

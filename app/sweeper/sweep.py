@@ -41,6 +41,8 @@ async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None =
     total = Swept(0, 0, 0)
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
+    while await _put_off(sessions, moment.free) == BATCH:
+        pass  # whoever was heard of meanwhile is not counted among the silent
     looked = moment if breaker is None else await breaker.look_once(sessions, moment)
     while looked is not None:
         swept = await sweep_once(sessions, margin)
@@ -64,9 +66,7 @@ async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) 
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
     await hold_back_once(sessions, moment)
-    async with sessions() as session:
-        put_off = await monitors.rewake(session, moment.horizon.at, limit)
-        await session.commit()
+    put_off = await _put_off(sessions, moment.horizon)
     try:
         swept = await _judge_batch(sessions, moment, limit)
     except UNWRITABLE as error:
@@ -77,6 +77,13 @@ async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) 
         log.warning("a batch could not be written, its rows are taken one by one", error=str(error.orig).splitlines()[0])
         swept = await _judge_apart(sessions, moment, limit)
     return replace(swept, looked_at=max(swept.looked_at, put_off))
+
+
+async def _put_off(sessions: Sessions, horizon: Horizon) -> int:
+    async with sessions() as session:
+        put_off = await monitors.rewake(session, horizon.at, BATCH)
+        await session.commit()
+    return put_off
 
 
 async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:

@@ -12,10 +12,11 @@ from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
 from app.store.tables.trouble import IncidentRow, RemovedMonitorRow, TransitionRow
 from app.store.tables.vigil import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow, UnheardRow
-from app.store.tables.watching import AuditRow, NoticeRow
+from app.store.tables.watching import AuditRow, CountRow, NoticeRow
 
 __all__ = [
-    "AddressRow", "ApiKeyRow", "AuditRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow", "CheckInRow", "DeliveryRow",
-    "HeartbeatRow", "HoldRow", "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "NoticeRow", "ProjectRow",
-    "RemovedMonitorRow", "ReportedRunRow", "RunRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow", "UnheardRow",
+    "AddressRow", "ApiKeyRow", "AuditRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow", "CheckInRow", "CountRow",
+    "DeliveryRow", "HeartbeatRow", "HoldRow", "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "NoticeRow",
+    "ProjectRow", "RemovedMonitorRow", "ReportedRunRow", "RunRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
+    "UnheardRow",
 ]  # fmt: skip

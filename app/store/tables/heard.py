@@ -62,8 +62,8 @@ class RunRow(Base):
     __tablename__ = "runs"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
     monitor_id: Mapped[UUID] = mapped_column(primary_key=True)
-    key: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     at: Mapped[datetime] = mapped_column(primary_key=True)
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     outcome: Mapped[str | None]
     run_id: Mapped[str | None]
     attempt: Mapped[int]

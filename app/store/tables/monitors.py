@@ -82,6 +82,7 @@ class MonitorRow(Base):
         Index("monitors_source", "project_id", "source", postgresql_where=text("source <> ''")),
         Index("monitors_held", "project_id", "source", postgresql_where=text("held_since IS NOT NULL")),
         Index("monitors_beats", "wake_at", postgresql_where=text("beat_of <> ''")),
+        Index("monitors_beat_of", "project_id", "beat_of", postgresql_where=text("beat_of <> ''")),
         Index("monitors_not_woken", "project_id", postgresql_where=text("wake_at IS NULL AND status IN ('up', 'new')")),
         Index("monitors_down", "project_id", "id", postgresql_where=text("status = 'down'")),
         Index("monitors_set_aside", "set_aside_until", postgresql_where=text("set_aside_until IS NOT NULL")),

@@ -104,6 +104,6 @@ class DeliveryRow(Base):
         ),
         Index("deliveries_of_channel", "project_id", "channel_id", "seq"),
         Index("deliveries_of_incident", "project_id", "incident_id"),
-        Index("deliveries_settled", "settled_at"),
+        Index("deliveries_settled", "settled_at", postgresql_include=["state"], postgresql_where=text("settled_at IS NOT NULL")),
         Index("deliveries_dead", "project_id", "channel_id", postgresql_where=text("state = 'dead'")),
     )

@@ -1,8 +1,8 @@
-"""How we watch ourselves: what the operator is to hear, and what the audits found last."""
+"""How we watch ourselves: what the operator is to hear, what the audits found last, and how many there are of what."""
 
 from datetime import datetime
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables.columns import Base
@@ -33,3 +33,13 @@ class AuditRow(Base):
     at: Mapped[datetime]
     found: Mapped[int]
     words: Mapped[str]
+
+
+class CountRow(Base):
+    """How many there were when they were counted: `what` (monitors, deliveries) by the value of their status or state."""
+
+    __tablename__ = "counts"
+    what: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]

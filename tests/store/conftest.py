@@ -1,0 +1,63 @@
+"""A world grown large: filled once for each process of the test run that asks for it, and never emptied."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.notify.email import Mailer
+from app.store.accounts import NewProject
+from app.store.engine import make_sessions
+from app.sweeper.prune import keep_partitions
+from tests.database import database, use_virtual_clock
+from tests.large import Filler, Size
+from tests.world import World
+
+Grown = tuple[str, NewProject]
+
+
+@asynccontextmanager
+async def living_on(dsn: str) -> AsyncIterator[World]:
+    """A world on what is there, whose guard no load reaches."""
+    engine = create_async_engine(dsn, poolclass=NullPool)
+    world = World(dsn, make_sessions(engine), Mailer(), guard_seconds=30, metrics_token="t" * 20)
+    flushing = asyncio.create_task(world.web.inbox.run())
+    try:
+        yield world
+    finally:
+        world.web.inbox.close()
+        await flushing
+        await world.client.aclose()
+        await world.deliverer.settled()
+        await world.post.aclose()
+        await world.web.dispose()
+        await engine.dispose()
+
+
+async def _grow(dsn: str) -> NewProject:
+    async with living_on(dsn) as world:
+        await keep_partitions(world.sessions, 90, 1000)
+        project = await world.new_project(email="owner@example.org")
+        Filler(dsn, project.id, await world.now(), Size()).run()
+    return project
+
+
+@pytest.fixture(scope="session")
+def large() -> Iterator[Grown]:
+    """The DSN of a database with large tables, and the project that asks there: it has 500 monitors of 100,000."""
+    with database() as dsn:
+        use_virtual_clock(dsn)
+        yield dsn, asyncio.run(_grow(dsn))
+
+
+@pytest.fixture
+async def grown(large: Grown, anyio_backend: str) -> AsyncIterator[World]:
+    """The service on large tables."""
+    dsn, project = large
+    async with living_on(dsn) as world:
+        world.project = project
+        await world.tick()
+        yield world
