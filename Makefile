@@ -1,6 +1,6 @@
 # `make` alone says what there is to do. Every target works on a fresh clone: what it needs is installed into .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help run demo example test prove soak bench check lock clean
+.PHONY: help run demo example test prove soak bench bench-scale check lock clean
 
 BROKERS = redis-server rabbitmq-server
 
@@ -8,7 +8,7 @@ BROKERS = redis-server rabbitmq-server
 $(shell grep -qsF '$(CURDIR)/.venv' .venv/bin/activate || rm -f .venv/.made .venv/.run .venv/.dev)
 
 help: ## say what there is to do
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
 
 run: .venv/.run ## start the service on 127.0.0.1:8000, its data in ./data; Ctrl-C stops it
 	@[ -n "$$MISSEDBEAT_DATA" ] || grep -qs '^MISSEDBEAT_DATA=' .env || export MISSEDBEAT_DATA=./data; \
@@ -26,7 +26,7 @@ test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
 	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "not prove" --durations=10 $(ARGS)
 
 prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other people's clients; ARGS as above
-	@sh scripts/debian.sh $(BROKERS) borg:borgbackup curl wget
+	@sh scripts/debian.sh $(BROKERS) borg:borgbackup curl wget wrk
 	@.venv/bin/python scripts/clients.py
 	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
 
@@ -36,6 +36,10 @@ soak: .venv/.dev ## break everything at random for MINUTES=60, and look that not
 bench: .venv/.dev ## what the SDK costs a task, beside a task without it and one with two requests; a few minutes
 	@sh scripts/debian.sh redis-server
 	@.venv/bin/python -m bench.sdk $(ARGS)
+
+bench-scale: .venv/.dev ## pings, sweeps and lists on large tables beside small ones; MONITORS=1000000 CHECK_INS=50000000
+	@sh scripts/debian.sh wrk
+	@.venv/bin/python -m bench.scale
 
 check: .venv/.dev ## lint, format, types, floors, the rules of the house, known vulnerabilities
 	.venv/bin/ruff check .

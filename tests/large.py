@@ -19,11 +19,10 @@ BEATS = "celery:shop"  # the source of the tenth of the monitors that wait for a
 
 @dataclass(frozen=True)
 class Size:
-    """How many of what. `own` monitors belong to the project that asks, the rest to so many `projects` in equal shares."""
+    """How many of what. The monitors that no known project has belong to so many `projects` in equal shares."""
 
     monitors: int = 100_000
     projects: int = 200
-    own: int = 500
     check_ins: int = 1_200_000
     days: int = 6  # of which the check-ins are, today the last
     runs: int = 300_000
@@ -34,7 +33,7 @@ class Size:
 
 SEED = """
 CREATE UNLOGGED TABLE seed AS
-SELECT i, CASE WHEN i <= %(own)s THEN %(project)s ELSE md5('project ' || i %% %(projects)s)::uuid END AS project_id,
+SELECT i, coalesce(({known}), md5('project ' || i %% %(projects)s)::uuid) AS project_id,
     gen_random_uuid() AS id, CASE WHEN i %% 100 < 97 THEN 'up' WHEN i %% 100 = 97 THEN 'down' WHEN i %% 100 = 98 THEN 'paused'
         ELSE 'new' END AS status,
     3600 * (1 + i %% 24) AS period, %(now)s - random() * (1 + i %% 24) * interval '30 min' AS ended
@@ -45,7 +44,8 @@ FROM generate_series(0, %(projects)s - 1) AS i"""
 CHANNELS = """
 SELECT p.id AS project_id, md5(p.id || kind)::uuid AS id, kind, kind AS name, '{"address": "a@example.org"}'::jsonb AS settings,
     kind = 'email' AS fallback, %(now)s AS created_at
-FROM projects p, (VALUES ('email'), ('webhook'), ('slack')) AS k(kind) WHERE p.id <> %(project)s OR kind <> 'email'"""
+FROM projects p, (VALUES ('email'), ('webhook'), ('slack')) AS k(kind)
+WHERE kind <> 'email' OR NOT EXISTS (SELECT FROM channels c WHERE c.project_id = p.id)"""
 API_KEYS = """
 SELECT id AS project_id, gen_random_uuid() AS id, 'rw' AS scope, sha256(id::text::bytea) AS hash, 'hint' AS hint,
     %(now)s AS created_at FROM projects"""
@@ -55,20 +55,21 @@ SELECT project_id, id, left(encode(sha256('monitor:'::bytea || uuid_send(id)), '
     ended - interval '90 d' AS created_at, 'job ' || i AS name, 'job-' || i AS slug,
     CASE i %% 3 WHEN 0 THEN 'prod db' WHEN 1 THEN 'prod' ELSE '' END AS tags,
     CASE WHEN i %% 5 = 0 THEN 'cron' ELSE 'every' END AS kind, CASE WHEN i %% 5 > 0 THEN period END AS period,
-    CASE WHEN i %% 5 = 0 THEN '0 */6 * * *' END AS expression, 'Europe/Berlin' AS zone, 3600 AS grace, status,
+    CASE WHEN i %% 5 = 0 THEN '0 */6 * * *' END AS expression, 'UTC' AS zone, 3600 AS grace, status,
     CASE WHEN i %% 10 = 0 THEN '{BEATS}' ELSE '' END AS source,
     CASE WHEN i = 1 OR i BETWEEN %(own)s + 1 AND %(own)s + %(projects)s THEN '{BEATS}' ELSE '' END AS beat_of,
-    CASE WHEN status = 'up' THEN ended END AS satisfied, CASE WHEN status = 'up' THEN ended END AS anchor,
-    CASE WHEN status = 'up' THEN ended + period * interval '1 s' END AS due,
-    CASE WHEN status = 'up' THEN ended + (period + 3600) * interval '1 s' END AS deadline,
-    CASE WHEN status = 'up' THEN ended + (period + 3600 - 60 * (i %% 2)) * interval '1 s' END AS wake_at,
+    CASE WHEN status = 'up' THEN CASE WHEN i %% 5 = 0 THEN slot ELSE ended END END AS satisfied,
+    CASE WHEN status = 'up' THEN ended END AS anchor, CASE WHEN status = 'up' THEN due END AS due,
+    CASE WHEN status = 'up' THEN due + interval '1 h' END AS deadline,
+    CASE WHEN status = 'up' THEN due + interval '1 h' - i %% 2 * interval '1 min' END AS wake_at,
     ended AS last_end_at, ended AS last_applied_at, ended AS last_success_at,
     CASE WHEN status = 'down' THEN ended END AS down_since, {{each}} AS heard, {{runs_each}} AS run_count,
     CASE status WHEN 'new' THEN 0 WHEN 'up' THEN 1 ELSE 2 END AS transition_count,
     jsonb_build_object('turned_at', ended, 'plain_end', jsonb_build_array(ended, NULL), 'recent', (
         SELECT jsonb_agg(jsonb_build_array(ended - n * interval '1 h', 'success', NULL, NULL)) FROM generate_series(4, 0, -1) AS n
     )) AS memory
-FROM seed"""
+FROM (SELECT *, CASE WHEN i %% 5 = 0 THEN slot + interval '6 h' ELSE ended + period * interval '1 s' END AS due
+    FROM seed, (SELECT date_bin('6 h', %(now)s, '2000-01-01 Z') AS slot) AS now) AS seed"""
 ADDRESSES = """
 SELECT 'ping' AS kind, id::text AS key, project_id, id AS monitor_id FROM seed
 UNION ALL SELECT 'celery', project_id || ':job ' || i, project_id, id FROM seed WHERE i %% 10 = 0"""
@@ -128,23 +129,33 @@ FROM generate_series(0, {each} - 1) AS n, seed"""
 
 
 class Filler:
-    """Fills one database. The project that asks is there already, with its keys."""
+    """Fills one database."""
 
-    def __init__(self, dsn: str, project: UUID, now: datetime, size: Size) -> None:
+    def __init__(self, dsn: str, now: datetime, size: Size, known: Mapping[UUID, int]) -> None:
+        """`known`: projects that are there, with their keys, and how many monitors each is to have."""
         self._dsn = dsn.replace("+psycopg", "", 1)
         self._size = size
-        self._given: dict[str, Any] = {"project": project, "now": now, **vars(size)}
+        self._known = known
+        self._given: dict[str, Any] = {"own": sum(known.values()), "now": now, **vars(size)}
         self._now = now
 
     def run(self) -> None:
         """Everything, then ANALYZE. Triggers of foreign keys are off meanwhile: what is copied fits together."""
         with self._connected() as reader, self._connected() as writer:
             writer.execute("SET session_replication_role = replica")
-            reader.execute(SEED % self._literals())
+            reader.execute(self._seed())
             self._few(reader, writer)
             self.check_ins(reader, writer)
             self._runs(reader, writer)
             writer.execute("VACUUM ANALYZE")
+
+    def _seed(self) -> str:
+        """The first monitors are those of the known projects, one after the other."""
+        cases, last = [], 0
+        for project, count in self._known.items():
+            last += count
+            cases.append(f"WHEN i <= {last} THEN uuid '{project}'")
+        return SEED.format(known=f"CASE {' '.join(cases)} END") % self._literals()
 
     def _few(self, reader: psycopg.Connection, writer: psycopg.Connection) -> None:
         size = self._size

@@ -41,7 +41,7 @@ async def _grow(dsn: str) -> NewProject:
     async with living_on(dsn) as world:
         await keep_partitions(world.sessions, 90, 1000)
         project = await world.new_project(email="owner@example.org")
-        Filler(dsn, project.id, await world.now(), Size()).run()
+        Filler(dsn, await world.now(), Size(), {project.id: 500}).run()
     return project
 
 

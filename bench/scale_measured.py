@@ -1,0 +1,263 @@
+"""What is measured on filled databases: database time of an idle tick, looks at the whole, lists, pings, mass silence."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from subprocess import DEVNULL, PIPE
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import psutil
+
+from app.store import vitals
+from app.store.engine import Sessions, make_engine, make_sessions
+from app.sweeper.audit import audit_once
+from app.sweeper.breaker import Breaker
+from app.sweeper.count import count_once
+from app.sweeper.sweep import sweep
+from bench.scale_tables import Database
+from tests.journeys.running import COMMAND, environment
+from tests.sdk.brokers import tied
+
+MARGIN = timedelta(seconds=2)
+CONNECTIONS = 64
+TIMES = 20
+READS_FOR = 4.0  # seconds
+HEALTHCHECKS_LISTS = 23  # a second, of 1,000 checks
+MOMENTS = ("satisfied", "anchor", "due", "deadline", "wake_at", "last_end_at", "last_applied_at", "last_success_at")
+SILENCE = f"""
+    UPDATE monitors SET {", ".join(f"{column} = {column} - interval '3 d'" for column in MOMENTS)} WHERE (project_id, id) IN (
+        SELECT project_id, id FROM monitors
+        WHERE project_id = %s AND status = 'up' AND deadline > now() AND source || beat_of = '' LIMIT %s)"""
+LOAD = """
+local requests = {}
+function init(args)
+   if args[2] then wrk.headers["X-Api-Key"] = args[2] end
+   for path in io.lines(args[1]) do requests[#requests + 1] = wrk.format("GET", path) end
+   math.randomseed(os.time())
+end
+function request() return requests[math.random(#requests)] end
+function done(summary, latency)
+   local e = summary.errors
+   io.write(string.format('{"answers": %d, "seconds": %f, "p50": %f, "p99": %f, "wrong": %d}', summary.requests,
+      summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+      e.status + e.connect + e.read + e.write + e.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the result; `missed` where it stands against a goal and does not reach it."""
+
+    name: str
+    words: str
+    missed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name:44} {self.words}{'   MISSED' if self.missed else ''}"
+
+
+async def idle_tick(large: Database) -> AsyncIterator[Figure]:
+    """What a sweep that finds nothing costs the database, planning included; over connections that know its statements."""
+    async with sessions(large, "sweep", 2000) as opened:
+        for _ in range(8):
+            await ticked(large)
+            await sweep(opened, MARGIN, Breaker())
+        with large.connected() as connection:
+            connection.execute("SELECT pg_stat_statements_reset()")
+            for _ in range(TIMES):
+                connection.execute("INSERT INTO ticks (at, process) VALUES (clock_timestamp(), gen_random_uuid())")
+                await sweep(opened, MARGIN, Breaker())
+            (spent,) = connection.execute(
+                "SELECT sum(total_exec_time + total_plan_time) FROM pg_stat_statements WHERE query NOT LIKE 'INSERT INTO ticks%'"
+            ).fetchone() or (0,)
+    each = float(str(spent)) / TIMES
+    yield Figure("idle tick, database time", f"{each:8.2f} ms   goal 5", each > 5)
+
+
+async def watching(large: Database) -> AsyncIterator[Figure]:
+    """Looks at the whole, each with its own time limit in the service."""
+
+    async def read() -> None:
+        async with opened() as session:
+            await vitals.read(session, MARGIN)
+
+    async def audited() -> None:
+        with large.connected() as connection:
+            connection.execute("DELETE FROM audits")
+        await audit_once(opened)
+
+    async def counted() -> None:
+        with large.connected() as connection:
+            connection.execute("DELETE FROM counts")
+        await count_once(opened)
+
+    async with sessions(large, "watch", 10_000) as opened:
+        for name, look, often in (("figures, read every 5 s", read, 5), ("all audits, each minute", audited, 60),
+                                  ("counts, each minute", counted, 60)):  # fmt: skip
+            took = [await timed(look) for _ in range(4)][1:]
+            share = median(took) / often
+            yield Figure(name, f"{median(took) * 1000:8.1f} ms   {share * 1000:.2f} ms a second, goal 10", share > 0.01)
+
+
+async def reads(large: Database, small: Database, rounds: int) -> AsyncIterator[Figure]:
+    """Lists over the API, in turns."""
+    async with web(large) as at_large, web(small) as at_small:
+        for name, key in (("50", "few_key"), ("1,000", "listed_key")):
+            took = []
+            for _ in range(rounds):
+                both = [await load(port, ["/api/v3/checks/"], 4, READS_FOR / 2, getattr(database, key))
+                        for port, database in ((at_large, large), (at_small, small))]  # fmt: skip
+                took.append((both[0]["rate"], both[0]["rate"] / both[1]["rate"]))
+            rate, ratio = (median(values) for values in zip(*took, strict=True))
+            yield Figure(f"list of {name}, growth", f"{rate:8.1f}/s   {ratio:.2f} of the small table's")
+            alone = [await timed(lambda: asked(at_large, large, key)) for _ in range(TIMES)]  # noqa: B023
+            words, missed = ("   goal 20", median(alone) > 0.02) if name == "50" else ("", False)
+            yield Figure(f"list of {name}, alone", f"{median(alone) * 1000:8.1f} ms{words}", missed)
+            if name == "1,000":
+                goal = 5 * HEALTHCHECKS_LISTS
+                yield Figure("list of 1,000, beside Healthchecks", f"{rate:8.1f}/s   goal {goal}", rate < goal)
+
+
+async def pings(large: Database, small: Database, rounds: int, seconds: float) -> AsyncIterator[Figure]:
+    """Check-ins at 64 connections, monitors at random out of all and out of 1,000, in turns."""
+    paths = {}
+    for database in (large, small):
+        with database.connected() as connection:
+            limit = 1000 if database is small else database.monitors
+            rows = connection.execute("SELECT id FROM monitors WHERE status = 'up' LIMIT %s", [limit]).fetchall()
+        paths[database] = [f"/ping/{row[0]}" for row in rows]
+    before = {database: updates(database) for database in (large, small)}
+    found: dict[Database, list[dict[str, float]]] = {large: [], small: []}
+    async with web(large) as at_large, web(small) as at_small:
+        for number in range(rounds + 1):
+            for port, database in ((at_large, large), (at_small, small))[:: 1 if number % 2 else -1]:
+                one = await load(port, paths[database], CONNECTIONS, seconds)
+                if number > 0:  # the first round warms up
+                    found[database].append(one)
+    ratios = [a["rate"] / b["rate"] for a, b in zip(found[large], found[small], strict=True)]
+    for name, database in (("pings, large tables", large), ("pings, 1,000 monitors", small)):
+        rate, p50, p99 = (median(one[what] for one in found[database]) for what in ("rate", "p50", "p99"))
+        wrong = sum(one["wrong"] for one in found[database])
+        all_, hot = (now - then for now, then in zip(updates(database), before[database], strict=True))
+        words = f"{rate:8.0f}/s   p50 {p50:.1f} ms, p99 {p99:.1f} ms, {wrong:.0f} not answered, {hot / max(all_, 1):.3f} HOT"
+        yield Figure(name, f"{words} of {all_} updates")
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    yield Figure("pings, growth", f"{median(ratios):8.2f}   {spread}, goal 0.8", median(ratios) < 0.8)
+
+
+async def judged(large: Database) -> AsyncIterator[Figure]:
+    """Monitors of one project that are all due at once: until all are down, with their deliveries in the outbox."""
+    for count, goal in ((large.monitors // 100, 5), (large.monitors // 10, 60)):
+        with large.connected() as connection:
+            connection.execute(SILENCE, [large.due, count])
+        before = down(large)
+        async with sessions(large, "sweep", 2000) as opened:
+            await ticked(large)
+            took = await timed(lambda: sweep(opened, MARGIN, Breaker()))
+        found = [now - then for now, then in zip(down(large), before, strict=True)]
+        words = f"{took:8.1f} s   {found[0]} down, {found[1]} to be told, goal {goal}"
+        yield Figure(f"{count} monitors due at once", words, took > goal or found != [count, count])
+
+
+# ---- The parts
+
+
+@asynccontextmanager
+async def sessions(database: Database, purpose: str, patience: int) -> AsyncIterator[Sessions]:
+    """As the worker has them."""
+    engine = make_engine(database.dsn, purpose, 2, patience=patience, held_at_most=60)
+    try:
+        yield make_sessions(engine)
+    finally:
+        await engine.dispose()
+
+
+async def ticked(database: Database) -> None:
+    """As if a web process could hear."""
+    with database.connected() as connection:
+        connection.execute("INSERT INTO ticks (at, process) VALUES (clock_timestamp(), gen_random_uuid())")
+
+
+async def timed(call: Callable[[], Awaitable[Any]]) -> float:
+    """Seconds."""
+    began = time.monotonic()
+    await call()
+    return time.monotonic() - began
+
+
+async def asked(port: int, database: Database, key: str) -> None:
+    """One list."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        headers = {"X-Api-Key": getattr(database, key)}
+        (await client.get(f"http://127.0.0.1:{port}/api/v3/checks/", headers=headers)).raise_for_status()
+
+
+def updates(database: Database) -> tuple[int, int]:
+    """How often monitors were updated, and how often of these without touching an index."""
+    with database.connected() as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        time.sleep(1.1)  # a process tells its figures once a second
+        query = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'monitors'"
+        row = connection.execute(query).fetchone() or (0, 0)
+    return int(str(row[0])), int(str(row[1]))
+
+
+def down(database: Database) -> tuple[int, int]:
+    """How many monitors of the project are down, and how many deliveries wait in its outbox."""
+    query = """SELECT (SELECT count(*) FROM monitors WHERE project_id = %s AND status = 'down'),
+        (SELECT count(*) FROM deliveries WHERE project_id = %s AND state = 'waiting')"""
+    with database.connected() as connection:
+        row = connection.execute(query, [database.due, database.due]).fetchone() or (0, 0)
+    return int(str(row[0])), int(str(row[1]))
+
+
+@asynccontextmanager
+async def web(database: Database) -> AsyncIterator[int]:
+    """The port of a web process of its own."""
+    given = environment(
+        DATABASE_URL=database.dsn.replace("+psycopg", "", 1),
+        MISSEDBEAT_SECRET_KEY="for a benchmark, and long enough",
+        MISSEDBEAT_MIN_PERIOD="10",
+    )
+    command = tied(COMMAND, "web", "--port", "0")
+    process = await asyncio.create_subprocess_exec(*command, env=given, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        yield await _listening(process)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _listening(process: asyncio.subprocess.Process) -> int:
+    async with asyncio.timeout(30):
+        while True:
+            assert process.returncode is None, "the web process has ended"
+            for connection in psutil.Process(process.pid).net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    async with httpx.AsyncClient(trust_env=False) as client:
+                        (await client.get(f"http://127.0.0.1:{connection.laddr.port}/livez", timeout=30)).raise_for_status()
+                    return int(connection.laddr.port)
+            await asyncio.sleep(0.1)
+
+
+async def load(port: int, paths: Sequence[str], connections: int, seconds: float, key: str = "") -> dict[str, float]:
+    """What wrk makes of paths at random: answers a second, latencies in milliseconds, and how many were none or not 2xx."""
+    with TemporaryDirectory(prefix="missedbeat-wrk-") as folder:
+        script, listed = Path(folder) / "load.lua", Path(folder) / "paths"
+        script.write_text(LOAD)
+        listed.write_text("\n".join(paths))
+        options = ["-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--timeout", "10s", "-s", str(script)]
+        command = ["wrk", *options, f"http://127.0.0.1:{port}", "--", str(listed), *([key] if key else [])]
+        process = await asyncio.create_subprocess_exec(*tied(*command), stdout=PIPE)
+        printed, _ = await process.communicate()
+    told: dict[str, float] = json.loads(printed.decode().splitlines()[-1])
+    return {**told, "rate": told["answers"] / told["seconds"]}
