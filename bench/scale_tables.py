@@ -15,7 +15,7 @@ from app.store.migrate import migrate
 from app.store.partitions import make, wanted
 from tests.large import Filler, Size
 
-DAYS = 14
+DAYS = 10
 SIZES = """
     SELECT CASE WHEN c.relname ~ '_[0-9]+$' THEN regexp_replace(c.relname, '_[0-9]+$', '') || ' (partitions)' ELSE c.relname END,
         sum(greatest(c.reltuples, 0))::bigint, sum(pg_table_size(c.oid))::bigint, sum(pg_indexes_size(c.oid))::bigint

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any, Self
@@ -74,7 +74,7 @@ class Told:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dumps`: moments as ISO 8601, tags as a list."""
-        data = asdict(self)
+        data = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict copies every moment, one by one
         moments = {key: data[key].isoformat() for key in MOMENTS if data[key] is not None}
         return data | moments | {"tags": list(self.tags), "earlier": list(self.earlier)}
 

@@ -134,7 +134,7 @@ async def test_what_cannot_be_written_keeps_no_other_from_being_let_go(world: Wo
     await world.sweep()
     await world.api("POST", f"checks/{beat}/pause")
     await world.run(f"""
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
         CREATE TRIGGER refuse BEFORE UPDATE ON monitors FOR EACH ROW WHEN (NEW.id = '{broken}') EXECUTE FUNCTION refuse()""")
     try:
         await world.sweep()
