@@ -22,8 +22,8 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "8"))
 # As whoever runs so many monitors sets it; the same for both.
 POSTGRES = {
-    "shared_buffers": "2GB", "effective_cache_size": "12GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min",
-    "wal_compression": "on", "random_page_cost": "1.1", "maintenance_work_mem": "1GB",
+    "shared_buffers": "4GB", "effective_cache_size": "12GB", "max_wal_size": "16GB", "checkpoint_timeout": "30min",
+    "random_page_cost": "1.1", "maintenance_work_mem": "1GB",
     "shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on",
 }  # fmt: skip
 

@@ -53,6 +53,16 @@ end
 """
 
 
+# The first write to a page after a checkpoint logs it whole. So far from one, most pages have been written.
+WRITTEN = """
+    UPDATE monitors SET heard = heard
+    WHERE ctid = ANY (ARRAY(SELECT min(ctid) FROM monitors GROUP BY (ctid::text::point)[0]))"""
+HOT_PAGES = """
+    SELECT pg_prewarm(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    WHERE c.relname IN ('monitors', 'addresses', to_char(now(), '"check_ins_"YYYYMMDD'), to_char(now(), '"runs_"YYYYMM'))
+    UNION ALL SELECT pg_prewarm('monitors') UNION ALL SELECT pg_prewarm('addresses')"""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A line of the result; `missed` where it stands against a goal and does not reach it."""
@@ -128,22 +138,26 @@ async def reads(large: Database, small: Database, rounds: int) -> AsyncIterator[
 
 
 async def pings(large: Database, small: Database, rounds: int, seconds: float) -> AsyncIterator[Figure]:
-    """Check-ins at 64 connections, monitors at random out of all and out of 1,000, in turns."""
+    """Check-ins at 64 connections, monitors at random out of all and out of 1,000, in turns: once just after a start, then as in
+    a service that has run for a while, its pages in memory and most of them written since the last checkpoint."""
     paths = {}
     for database in (large, small):
         with database.connected() as connection:
             limit = 1000 if database is small else database.monitors
             rows = connection.execute("SELECT id FROM monitors WHERE status = 'up' LIMIT %s", [limit]).fetchall()
         paths[database] = [f"/ping/{row[0]}" for row in rows]
-    before = {database: updates(database) for database in (large, small)}
     found: dict[Database, list[dict[str, float]]] = {large: [], small: []}
     async with web(large) as at_large, web(small) as at_small:
-        for number in range(rounds + 1):
+        cold = [
+            (await load(port, paths[one], CONNECTIONS, seconds))["rate"] for port, one in ((at_small, small), (at_large, large))
+        ]
+        warm(large)
+        before = {database: updates(database) for database in (large, small)}
+        for number in range(rounds):
             for port, database in ((at_large, large), (at_small, small))[:: 1 if number % 2 else -1]:
-                one = await load(port, paths[database], CONNECTIONS, seconds)
-                if number > 0:  # the first round warms up
-                    found[database].append(one)
+                found[database].append(await load(port, paths[database], CONNECTIONS, seconds))
     ratios = [a["rate"] / b["rate"] for a, b in zip(found[large], found[small], strict=True)]
+    yield Figure("pings, growth, just started", f"{cold[1] / cold[0]:8.2f}")
     for name, database in (("pings, large tables", large), ("pings, 1,000 monitors", small)):
         rate, p50, p99 = (median(one[what] for one in found[database]) for what in ("rate", "p50", "p99"))
         wrong = sum(one["wrong"] for one in found[database])
@@ -199,6 +213,14 @@ async def asked(port: int, database: Database, key: str) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         headers = {"X-Api-Key": getattr(database, key)}
         (await client.get(f"http://127.0.0.1:{port}/api/v3/checks/", headers=headers)).raise_for_status()
+
+
+def warm(database: Database) -> None:
+    """As after some minutes of pings."""
+    with database.connected() as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
+        connection.execute(HOT_PAGES)
+        connection.execute(WRITTEN)
 
 
 def updates(database: Database) -> tuple[int, int]:

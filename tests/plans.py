@@ -10,16 +10,18 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
-EXPLAIN = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A statement as it was sent, so often that each row of a list counts, and what it read: rows by table."""
+    """A statement as it was sent, so often that each row of a list counts, and what it read: rows by table, and blocks in all."""
 
     statement: str
     times: int
     read: Mapping[str, int]
+    blocks: int
+    skipped: int  # partitions that were not looked into, for it turned out that they cannot hold what is asked for
     scanned: frozenset[str]  # tables read from end to end that are not empty
     plan: str = field(repr=False, default="")
 
@@ -44,7 +46,9 @@ def plans() -> Iterator[list[Asked]]:
             if "Relation Name" in node and "Scan" in node["Node Type"]:
                 read[table_of(node["Relation Name"])] += _rows(node)
         whole = frozenset(table_of(n["Relation Name"]) for n in _nodes(root) if n["Node Type"] == "Seq Scan" and _rows(n))
-        sent.append(Asked(statement, len(given) if many else 1, read, whole, json.dumps(root, indent=1)))
+        blocks = root["Shared Hit Blocks"] + root["Shared Read Blocks"]
+        skipped = sum(n["Actual Loops"] == 0 for n in _nodes(root) if table_of(n.get("Relation Name", "")) == "check_ins")
+        sent.append(Asked(statement, len(given) if many else 1, read, blocks, skipped, whole, json.dumps(root, indent=1)))
 
     event.listen(Engine, "before_cursor_execute", note)
     try:

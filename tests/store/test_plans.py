@@ -4,6 +4,7 @@ Every call is made through the door that people, jobs and the worker use, on tab
 explained where it is sent, with what it really read.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from app.sweeper.count import count_once
 from app.sweeper.prune import keep_partitions, prune_once
 from app.sweeper.sweep import sweep
 from tests.events.saying import Program, entry
+from tests.large import Size
 from tests.plans import Asked, plans
 from tests.world import MARGIN, World
 
@@ -167,6 +169,24 @@ async def test_the_worker_reads_what_is_due_and_no_more(grown: World) -> None:
         lambda: prune_once(grown.sessions, 90),
         lambda: keep_partitions(grown.sessions, 90, 1000),
     )
+
+
+async def test_a_log_is_listed_without_reading_what_came_with_it(grown: World) -> None:
+    """Large bodies are stored apart, and their size is known without them. What came with the check-in that is told of is
+    looked for on its day and after, not in all days before."""
+    check = (await mine(grown))[5]
+    for _ in range(40):
+        assert (await grown.ping({"uuid": check["id"]}, content=random.randbytes(80_000))).status_code == 200
+    with plans() as sent:
+        assert len((await grown.api("GET", f"checks/{check['id']}/pings/")).json()["pings"]) > 40
+    assert max(asked.blocks for asked in sent) < 40 * 80_000 / 8192
+    await grown.run("UPDATE deliveries SET state = 'suppressed', settled_at = now() WHERE state IN ('waiting', 'sending')")
+    await grown.ping({"uuid": check["id"]}, "/fail", content=random.randbytes(80_000))
+    with plans() as sent:
+        await grown.deliverer.deliver_once()
+    (told,) = [asked for asked in sent if "monitor.down" in asked.statement]
+    assert told.skipped >= Size().days - 1
+    assert complaints(sent) == []
 
 
 async def test_operators_ask_by_index_and_what_must_be_counted_is_counted_apart(grown: World) -> None:
