@@ -111,11 +111,13 @@ async def watching(large: Database) -> AsyncIterator[Figure]:
         await count_once(opened)
 
     async with sessions(large, "watch", 10_000) as opened:
-        for name, look, often in (("figures, read every 5 s", read, 5), ("all audits, each minute", audited, 60),
-                                  ("counts, each minute", counted, 60)):  # fmt: skip
-            took = [await timed(look) for _ in range(4)][1:]
-            share = median(took) / often
-            yield Figure(name, f"{median(took) * 1000:8.1f} ms   {share * 1000:.2f} ms a second, goal 10", share > 0.01)
+        for name, look, goal in (
+            ("figures, read every 5 s", read, 50),
+            ("all audits, each minute", audited, 2000),
+            ("counts, each minute", counted, 2000),
+        ):
+            took = median([await timed(look) for _ in range(4)][1:]) * 1000
+            yield Figure(name, f"{took:8.1f} ms   goal {goal}", took > goal)
 
 
 async def reads(large: Database, small: Database, rounds: int) -> AsyncIterator[Figure]:
@@ -129,9 +131,9 @@ async def reads(large: Database, small: Database, rounds: int) -> AsyncIterator[
                 took.append((both[0]["rate"], both[0]["rate"] / both[1]["rate"]))
             rate, ratio = (median(values) for values in zip(*took, strict=True))
             yield Figure(f"list of {name}, growth", f"{rate:8.1f}/s   {ratio:.2f} of the small table's")
-            alone = [await timed(lambda: asked(at_large, large, key)) for _ in range(TIMES)]  # noqa: B023
-            words, missed = ("   goal 20", median(alone) > 0.02) if name == "50" else ("", False)
-            yield Figure(f"list of {name}, alone", f"{median(alone) * 1000:8.1f} ms{words}", missed)
+            took_alone = await alone(at_large, getattr(large, key)) * 1000
+            words, missed = ("   goal 20", took_alone > 20) if name == "50" else ("", False)
+            yield Figure(f"list of {name}, alone", f"{took_alone:8.1f} ms{words}", missed)
             if name == "1,000":
                 goal = 5 * HEALTHCHECKS_LISTS
                 yield Figure("list of 1,000, beside Healthchecks", f"{rate:8.1f}/s   goal {goal}", rate < goal)
@@ -208,11 +210,15 @@ async def timed(call: Callable[[], Awaitable[Any]]) -> float:
     return time.monotonic() - began
 
 
-async def asked(port: int, database: Database, key: str) -> None:
-    """One list."""
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-        headers = {"X-Api-Key": getattr(database, key)}
-        (await client.get(f"http://127.0.0.1:{port}/api/v3/checks/", headers=headers)).raise_for_status()
+async def alone(port: int, key: str) -> float:
+    """Seconds for a list that nobody else asks for meanwhile, over a connection that is open."""
+    headers = {"X-Api-Key": key}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=10) as client:
+
+        async def asked() -> None:
+            (await client.get("/api/v3/checks/")).raise_for_status()
+
+        return median([await timed(asked) for _ in range(TIMES)][2:])
 
 
 def warm(database: Database) -> None:

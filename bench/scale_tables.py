@@ -79,7 +79,7 @@ async def _fill(dsn: str, monitors: int, check_ins: int) -> Database:
         due, listed, few = [await accounts.create_project(session, name, None, now) for name in ("due", "listed", "few")]
         await session.commit()
     await engine.dispose()
-    known = {due.id: monitors // 8, listed.id: 1000, few.id: 50}
+    known = {due.id: monitors // 7, listed.id: 1000, few.id: 50}
     projects = max(monitors // 500, 4)
     size = Size(monitors, projects, check_ins, DAYS, min(check_ins, monitors * 4), monitors, monitors, 172_800)
     Filler(dsn, now, size, known).run()
