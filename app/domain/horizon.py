@@ -66,6 +66,14 @@ class Horizon:
         blackout = self.deafness(opens, closes)
         return None if blackout is None else blackout.end
 
+    def unheard_since(self, end: datetime, span: timedelta, heard_at: datetime | None) -> datetime | None:
+        """Where `end` is that of a blackout: when the first began that reached into the `span` before it, and past what was
+        heard last. None for any other instant."""
+        if not any(b.start < end <= b.end for b in self.blackouts):
+            return None
+        since = end - span if heard_at is None else max(end - span, heard_at)
+        return min((b.start for b in self.blackouts if b.start < end and b.end > since), default=None)
+
 
 def horizon_at(
     now: datetime,
