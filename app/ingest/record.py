@@ -82,7 +82,7 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
         asked_at = monotonic()
         moment = await blackouts.moment(session, margin)
         elapsed_at = monotonic()
-        doubt = timedelta(seconds=elapsed_at - asked_at) + (margin if moment.behind else timedelta())
+        doubt = timedelta(seconds=elapsed_at - asked_at) + (margin + blackouts.HOLE if moment.behind else timedelta())
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
         recording = await _look_up(session, batch, moment, ping_limit)
         failpoint("record.locked")

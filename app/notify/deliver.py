@@ -65,10 +65,10 @@ class Deliverer:
         channel that fails is told another way first."""
         claimed_at = monotonic()
         async with self._sessions() as session:
-            now = await blackouts.now(session)
+            now = await blackouts.clock(session)
             await detours.tell_held(session, now)
             claimed = await claims.claim(session, now, self._owner, self._slots.room(), PER_CHANNEL)
-            await blackouts.beat(session, "deliver", now)
+            await blackouts.beat(session, "deliver")
             await session.commit()
         if claimed:
             failpoint("deliver.claimed")
@@ -84,7 +84,7 @@ class Deliverer:
         for task in self._slots.tasks:
             task.cancel()
         async with self._sessions() as session:
-            await claims.give_back(session, self._owner, await blackouts.now(session))
+            await claims.give_back(session, self._owner, await blackouts.clock(session))
             await session.commit()
 
     async def settled(self) -> None:
@@ -115,7 +115,7 @@ class Deliverer:
     async def _settle(self, claimed: Claimed, outcome: Outcome, took: float) -> str:
         """Write how the attempt ended, and what follows from it, in one transaction; returns the state it left."""
         async with self._sessions() as session:
-            now = await blackouts.now(session)
+            now = await blackouts.clock(session)
             settled = _settled(claimed, outcome, now, took)
             await _note(session, claimed, outcome, now)
             if not await claims.settle(session, claimed, self._owner, now, settled):
@@ -137,7 +137,11 @@ class Deliverer:
             secret=json.dumps(secret),
             attempt_at=utc_now(),
         )
-        return await self._sender.post.send(claimed.kind, parcel)
+        try:
+            return await self._sender.post.send(claimed.kind, parcel)
+        except Exception as error:  # a sender that breaks on a message must not try it every half minute, and for ever
+            log.exception("a sender failed in itself", delivery=str(claimed.id), kind=claimed.kind)
+            return Outcome(Verdict.RETRY, f"we failed to send it: {in_words(error)}")
 
 
 async def _note(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:

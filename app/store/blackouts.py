@@ -70,6 +70,12 @@ async def now(session: AsyncSession) -> datetime:
     return at
 
 
+async def clock(session: AsyncSession) -> datetime:
+    """The database's clock as it is, also where it was set back: for what only waits, such as retries, and proves nothing."""
+    at: datetime = (await session.execute(select(func.missedbeat_now()))).scalar_one()
+    return at
+
+
 async def tick(session: AsyncSession, process: UUID, first: bool, last: bool = False) -> Blackout | None:
     """Note that this process can commit, in this transaction. A hole that this tick ends is written as a blackout.
 
@@ -106,9 +112,11 @@ async def _note(session: AsyncSession, blackout: Blackout) -> None:
     await session.execute(row.on_conflict_do_nothing())
 
 
-async def canary_sent(session: AsyncSession, at: datetime) -> None:
-    """A check-in of our own is on its way through the public address."""
-    await session.execute(insert(CanaryRow).values(sent_at=at))
+async def canary_sent(session: AsyncSession, at: datetime) -> bool:
+    """A check-in of our own is on its way through the public address. False where one left at this instant already: the clock
+    was set back and stands still, nothing is judged meanwhile, and one more would prove nothing."""
+    row = upsert(CanaryRow).values(sent_at=at).on_conflict_do_nothing().returning(CanaryRow.sent_at)
+    return (await session.execute(row)).scalar_one_or_none() is not None
 
 
 async def canary_heard(session: AsyncSession, sent_at: datetime) -> bool:
@@ -151,12 +159,13 @@ async def forget_ticks(session: AsyncSession, at: datetime) -> None:
     await session.execute(delete(HoldRow).where(HoldRow.until < at - BLACKOUTS_KEPT))
 
 
-async def beat(session: AsyncSession, name: str, at: datetime) -> None:
+async def beat(session: AsyncSession, name: str) -> None:
     """A loop of the worker finished a round."""
-    row = upsert(HeartbeatRow).values(name=name, at=at)
-    await session.execute(row.on_conflict_do_update(index_elements=["name"], set_={"at": at}))
+    row = upsert(HeartbeatRow).values(name=name, at=func.missedbeat_now())
+    await session.execute(row.on_conflict_do_update(index_elements=["name"], set_={"at": row.excluded.at}))
 
 
-async def beats(session: AsyncSession) -> dict[str, datetime]:
-    """When each loop of the worker last finished a round."""
-    return {name: at for name, at in await session.execute(select(HeartbeatRow.name, HeartbeatRow.at))}
+async def beats(session: AsyncSession) -> dict[str, timedelta]:
+    """How long ago each loop of the worker last finished a round."""
+    ages = select(HeartbeatRow.name, func.missedbeat_now() - HeartbeatRow.at)
+    return {name: age for name, age in await session.execute(ages)}

@@ -127,6 +127,17 @@ WITHDRAW = text("""
         AND (monitor_id = ANY(CAST(:monitors AS uuid[])) OR channel_id = CAST(:channel AS uuid))""")
 
 
+async def suppress_orphans(session: AsyncSession, now: datetime) -> None:
+    """What was put for a channel in the instant in which it was deleted is not told: nobody is left to send it through."""
+    await session.execute(
+        text("""
+            UPDATE deliveries d SET state = 'suppressed', reason = 'the channel was deleted', settled_at = :now, owner = NULL
+            WHERE state IN ('waiting', 'sending') AND NOT EXISTS (
+                SELECT FROM channels c WHERE (c.project_id, c.id) = (d.project_id, d.channel_id))"""),
+        {"now": now},
+    )
+
+
 async def forget_settled(session: AsyncSession, before: datetime, limit: int = 5000) -> int:
     """Drop deliveries settled before an instant, some at a time; returns how many."""
     result = await session.execute(

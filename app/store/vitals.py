@@ -15,8 +15,10 @@ READ = text("""
     SELECT
         coalesce((SELECT extract(epoch FROM :horizon - min(deadline)) FROM monitors WHERE wake_at < :horizon
             AND deadline < :horizon AND (set_aside_until IS NULL OR set_aside_until < :horizon)), 0)::float8 AS sweep_lag,
-        coalesce((SELECT extract(epoch FROM :now - at) FROM heartbeats WHERE name = 'sweep'), -1)::float8 AS sweep_age,
-        coalesce((SELECT extract(epoch FROM :now - at) FROM heartbeats WHERE name = 'deliver'), -1)::float8 AS deliver_age,
+        coalesce((SELECT greatest(0, extract(epoch FROM missedbeat_now() - at)) FROM heartbeats WHERE name = 'sweep'),
+            -1)::float8 AS sweep_age,
+        coalesce((SELECT greatest(0, extract(epoch FROM missedbeat_now() - at)) FROM heartbeats WHERE name = 'deliver'),
+            -1)::float8 AS deliver_age,
         coalesce((SELECT extract(epoch FROM :now - min(created_at)) FROM deliveries
             WHERE state IN ('waiting', 'sending')), 0)::float8 AS oldest_delivery,
         (SELECT count(*) FROM monitors WHERE set_aside_until > :now)::int AS set_aside""")

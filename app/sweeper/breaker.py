@@ -5,7 +5,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import metrics
 from app.clock import monotonic
-from app.domain.mass_silence import AT_LEAST, HELD_AT_MOST, LOOKS_BACK, is_mass, may_hold
+from app.domain import mass_silence
+from app.domain.mass_silence import AT_LEAST, HELD_AT_MOST, LOOKS_BACK, may_hold
 from app.domain.monitor import on_silence
 from app.domain.state import Status
 from app.store import blackouts, holds, notices
@@ -27,6 +28,7 @@ from app.store.rows import locked
 log = structlog.get_logger()
 
 COUNTED_FOR = 60.0  # seconds for which the number of active monitors is taken as known
+LOOKS_EVERY = timedelta(seconds=5)  # while a hold is open: thousands may have to be looked at
 MOST_ROWS = 2000
 PIECE = 50  # rows
 
@@ -37,6 +39,7 @@ class Breaker:
 
     _active: int = 0
     _counted_at: float | None = None
+    _looked_at: datetime | None = None
 
     async def look_once(self, sessions: Sessions, moment: Moment) -> Moment | None:
         """Open a hold, keep it or release it; returns the moment as it is after that. None while another sweeper looks: what it
@@ -46,11 +49,15 @@ class Breaker:
                 return None
             last = await holds.newest(session)
             is_open = last is not None and last.released_at is None
+            if is_open and self._looked_at is not None and moment.now - self._looked_at < LOOKS_EVERY:
+                return moment
+            self._looked_at = moment.now
             silent = await self._silent(session, moment)
-            if last is not None and is_open and (moment.now >= last.until or not await self._is_mass(session, silent)):
+            is_mass = await self._is_mass(session, silent)
+            if last is not None and is_open and (moment.now >= last.until or not is_mass):
                 await holds.release(session, last, moment.now)
                 log.warning("mass silence: what was held is judged now", held_for=(moment.now - last.opened_at).total_seconds())
-            elif not is_open and may_hold(moment.now, _ran_out(last)) and await self._is_mass(session, silent):
+            elif is_mass and not is_open and may_hold(moment.now, _ran_out(last)):
                 await self._open(session, moment, silent)
             else:
                 return moment
@@ -74,7 +81,7 @@ class Breaker:
             return False
         if self._counted_at is None or monotonic() - self._counted_at > COUNTED_FOR:
             self._active, self._counted_at = await holds.active(session), monotonic()
-        return is_mass(silent, self._active)
+        return mass_silence.is_mass(silent, self._active)
 
     async def _open(self, session: AsyncSession, moment: Moment, silent: Counter[UUID]) -> None:
         first = await holds.silent_rows(session, moment.free.at, 1)

@@ -216,6 +216,23 @@ async def test_pings_are_accepted_again_within_seconds_of_a_frozen_database(tmp_
         await until(lambda: answered(service, path), 10)
 
 
+async def test_serve_outlives_a_machine_that_can_start_no_process(tmp_path: Path) -> None:
+    """No file is left to be opened when a web process has died: it is started once there is, and all of it goes on."""
+    async with serving(tmp_path / "data") as service:
+        parent = psutil.Process(service.process.pid)
+        limits = parent.rlimit(psutil.RLIMIT_NOFILE)
+        parent.rlimit(psutil.RLIMIT_NOFILE, (parent.num_fds(), limits[1]))
+        service.kill("web")
+        await until(lambda: logged(service, "a process cannot be started yet"), 10)
+        parent.rlimit(psutil.RLIMIT_NOFILE, limits)
+        await service.ready()
+
+
+async def logged(service: Service, words: str) -> bool:
+    """Whether its log says so."""
+    return words in (service.data.parent / f"{service.data.name}.log").read_text()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -186,14 +186,19 @@ async def test_a_channel_that_hears_only_downs_is_told_no_ups(house: World) -> N
         assert [r.json()["type"] for r in receiver.requests] == ["monitor.down"]
 
 
-async def test_a_message_that_cannot_be_made_goes_out_plain(house: World) -> None:
-    """Broken data costs the dress, not the alert."""
-    async with HttpReceiver() as receiver:
-        await hook(house, receiver, "slack")
-        await house.ping(await house.check(name="nightly", channels="*"), "/fail")
-        await house.run("""UPDATE deliveries SET told = jsonb_set(told, '{tags}', '[null, 7]')""")
+async def test_a_clock_set_back_holds_up_no_retry(house: World) -> None:
+    """Verdicts wait until the clock is there again; what is told meanwhile is tried again after seconds, as ever."""
+    async with HttpReceiver(Reply(500), Reply(500)) as receiver:
+        await hook(house, receiver)
+        check = await house.check(channels="*")
+        await house.advance(1)
+        house.sleep(-3600)
+        await house.ping(check, "/fail")
         await house.deliver()
-        assert "nightly" in str(receiver.requests[0].body)
+        for _ in range(2):
+            house.sleep(60)
+            await house.deliver()
+        assert await states(house) == [("delivered", 3)]
 
 
 async def test_an_alarm_that_is_over_when_it_is_told_says_so(house: World) -> None:

@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from app.domain.horizon import Blackout
-from app.store import blackouts
+from app.store import blackouts, vitals
 from app.sweeper.breaker import Breaker
 from app.sweeper.prune import prune_once
-from app.sweeper.sweep import sweep
+from app.sweeper.sweep import sweep, sweep_once
 from tests.receivers import HttpReceiver
 from tests.world import MARGIN, World
 
@@ -172,6 +172,31 @@ async def test_a_clock_set_back_stands_still_and_loses_no_ping(world: World) -> 
     assert (await world.sweep()).turned == 2
 
 
+async def test_while_a_clock_set_back_stands_still_canaries_wait_and_a_dead_worker_is_seen(world: World) -> None:
+    """One canary for each instant; the age of the worker's last round goes by the clock as it is."""
+    await world.advance(60)
+    world.sleep(-3600)
+    await world.sweep()
+    async with world.sessions() as session:
+        at = await blackouts.now(session)
+        assert [await blackouts.canary_sent(session, at) for _ in range(2)] == [True, False]
+    world.sleep(100)
+    async with world.sessions() as session:
+        assert (await blackouts.beats(session))["sweep"] >= timedelta(seconds=100)
+        assert (await vitals.read(session, MARGIN)).sweep_age >= 100
+
+
+async def test_after_a_clock_was_set_back_what_is_heard_follows_what_was_heard_before(world: World) -> None:
+    """Also where the last of it came some seconds after the newest tick."""
+    check = await world.check(timeout=600, grace=30)
+    await world.advance(60)
+    world.sleep(4)
+    await world.ping(check)
+    world.sleep(-3600)
+    await world.ping(check, "/fail")
+    assert (await world.seen(check))["status"] == "down"
+
+
 async def test_a_clock_set_forward_is_a_blackout(world: World) -> None:
     """Nobody is dead for a jump of two hours."""
     check = await world.check(timeout=60, grace=30)
@@ -233,15 +258,24 @@ async def test_mass_silence_is_held_for_ten_minutes_and_then_told_as_it_was(worl
     assert await swept(world, Breaker()) == 24, "soon after a hold that ran out none begins"
 
 
-async def test_a_hold_ends_at_once_when_the_jobs_are_heard_again(world: World) -> None:
-    """It was our doubt, and it is gone: who is still silent is told at once."""
+async def test_what_falls_due_after_the_breaker_counted_waits_for_its_next_look(world: World) -> None:
+    """The horizon may jump by half a minute between its look and the verdicts: nothing is judged that it never counted."""
+    counted = await world.now()
+    await silent_projects(world, 3, 8)
+    await world.advance(95)
+    assert (await sweep_once(world.sessions, MARGIN, counted)).looked_at == 0
+    assert (await sweep_once(world.sessions, MARGIN, await world.now())).turned == 24
+
+
+async def test_a_hold_ends_within_seconds_when_the_jobs_are_heard_again(world: World) -> None:
+    """It was our doubt, and it is gone: who is still silent is told then."""
     await silent_projects(world, 3, 8)
     breaker = Breaker()
     await world.advance(95)
     assert await swept(world, breaker) == 0
     for row in (await world.rows("SELECT id FROM monitors ORDER BY created_at"))[5:]:
         assert (await world.ping({"uuid": row["id"]})).status_code == 200
-    await world.advance(2)
+    await world.advance(6)
     assert await swept(world, breaker) == 5
 
 
