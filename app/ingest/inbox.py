@@ -1,6 +1,7 @@
 """The inbox: pings wait here for their batch. While one batch commits the next one fills; load makes the batches, no timer.
 
-Bounded in number and bytes; what waits in it longer than half the margin is refused, so that a refusal is quick and honest.
+Bounded in number, bytes and time: what would wait in it longer than half the margin is refused at once, by the pace of the last
+batches; and what waited so long after all, then. So a refusal is quick and honest.
 """
 
 import asyncio
@@ -54,6 +55,8 @@ class Inbox:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._open = True
+        self._pace = 0.0  # seconds that a batch takes, as the last ones did
+        self._began: float | None = None  # the batch under way
         self.failing_since: float | None = None
         self._unrecorded = 0
         self._silent_until = 0.0
@@ -61,13 +64,18 @@ class Inbox:
     async def hear(self, ping: Ping) -> Answer:
         """Record a ping and return its answer: 2xx only after COMMIT, 503 when it cannot be recorded now."""
         full = len(self._waiting) >= MOST_WAITING or self._bytes + len(ping.body) > MOST_BYTES
-        if not self._open or full:
+        if not self._open or full or self._wait() > self._margin.total_seconds() / 2:
             return answers.BUSY
         waiting = Waiting(ping, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._bytes += len(ping.body)
         self._filled.set()
         return await waiting.answer
+
+    def _wait(self) -> float:
+        """Seconds for which a ping heard now is likely to wait: what is left of the batch under way, and those before its own."""
+        left = 0.0 if self._began is None else max(0.0, self._pace - (monotonic() - self._began))
+        return left + self._pace * (len(self._waiting) // BATCH)
 
     async def run(self) -> None:
         """Flush until closed and empty."""
@@ -114,6 +122,7 @@ class Inbox:
         if not batch:
             return
         metrics.BATCH_SIZE.observe(len(batch))
+        self._began = began = monotonic()
         with metrics.BATCH_SECONDS.time():
             try:
                 await self._record(batch)
@@ -124,6 +133,8 @@ class Inbox:
             finally:
                 for waiting in batch:
                     _resolve(waiting, answers.AWAY)
+                self._pace += (monotonic() - began - self._pace) / 2
+                self._began = None
 
     def _note_away(self, error: BaseException) -> None:
         """Remember since when recording fails; say so now and then, for clients that try again at once must not flood the log."""
