@@ -21,7 +21,7 @@ from app.errors import BadSettings, in_words
 from app.failpoint import failpoint
 from app.notify.senders import Outcome, Parcel, Post, Verdict
 from app.notify.slots import Slots
-from app.store import blackouts, channels, claims, detours
+from app.store import blackouts, channels, claims, detours, notices
 from app.store.claims import Claimed, Settled
 from app.store.engine import Sessions
 from app.store.vault import Vault
@@ -158,10 +158,22 @@ async def _tell_of_trouble(session: AsyncSession, claimed: Claimed, outcome: Out
         return
     if settled.state == "dead" or (now - claimed.failing_since >= FALLBACK_AFTER and not claimed.fallback_told):
         await detours.tell(session, [(claimed.project, claimed.id)], now)
+    if settled.state == "dead" and await detours.nobody_heard(session, claimed.project, claimed.id):
+        await _note_lost(session, claimed, outcome, now)
     if outcome.verdict in (Verdict.GONE, Verdict.UNAUTHORISED):
         await detours.tell_of_failure(session, claimed.project, claimed.channel, str(claimed.id), outcome.answer, now)
     if outcome.verdict is Verdict.GONE:
         await channels.disable(session, claimed.project, claimed.channel, outcome.answer, now)
+
+
+async def _note_lost(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
+    """What reached nobody by any way is told to the operator, of each project once a day."""
+    log.error("an alert reached nobody", delivery=str(claimed.id), kind=claimed.kind)
+    words = (
+        f"An alert of project {claimed.project} reached nobody, and no way is left to tell it: {claimed.told.kind} of "
+        f"{claimed.told.at:%Y-%m-%d %H:%M:%S} UTC. The last attempt, by {claimed.kind}: {outcome.answer}"
+    )
+    await notices.notice(session, "alert lost", f"{claimed.project} {now:%Y-%m-%d}", words, now)
 
 
 def render(claimed: Claimed, base_url: str) -> Message:

@@ -47,6 +47,12 @@ HELD = text("""
         WHERE (w.project_id, w.channel_id) = (c.project_id, c.id) AND w.state IN ('waiting', 'sending') AND NOT w.fallback_told
             AND w.created_at <= :since AND w.cause_kind <> 'test' ORDER BY w.created_at LIMIT :limit) d
     WHERE c.open_until IS NOT NULL AND c.failing_since <= :since ORDER BY d.seq LIMIT :limit""")
+UNTOLD = text("""
+    SELECT NOT EXISTS (
+        SELECT FROM deliveries o JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
+        WHERE (o.project_id, o.cause_kind, o.cause_id) = (d.project_id, d.cause_kind, d.cause_id)
+            AND (o.state = 'delivered' OR o.id <> d.id AND o.state IN ('waiting', 'sending')))
+    FROM deliveries d WHERE (d.project_id, d.id) = (:project, :id)""")
 WAY = text(f"""
     SELECT c.id FROM channels c WHERE c.project_id = :project AND c.id <> :channel AND c.disabled_at IS NULL {_BEST}""")  # noqa: S608
 
@@ -55,6 +61,11 @@ async def tell(session: AsyncSession, deliveries: Sequence[tuple[UUID, UUID]], n
     """Tell these deliveries, (project, id) each, another way; returns how many messages that makes."""
     given = {"projects": [project for project, _ in deliveries], "ids": [id for _, id in deliveries], "now": now}
     return int((await session.execute(TELL, given)).rowcount)  # type: ignore[attr-defined]
+
+
+async def nobody_heard(session: AsyncSession, project: UUID, delivery: UUID) -> bool:
+    """Whether what this delivery was to say has reached nobody, and is on no other way any more."""
+    return bool(await session.scalar(UNTOLD, {"project": project, "id": delivery}))
 
 
 async def tell_held(session: AsyncSession, now: datetime) -> int:

@@ -83,6 +83,22 @@ async def test_a_detour_that_fails_is_not_passed_on_again(world: World) -> None:
         assert len(broken.requests) == 2
 
 
+async def test_the_operator_hears_of_an_alert_that_reached_nobody_once_a_day_for_each_project(world: World) -> None:
+    """Not of one that another channel took, and not before the last way has failed."""
+    async with HttpReceiver() as broken, HttpReceiver() as good:
+        broken.always = Reply(400, body=b"no such thing")
+        for way, lost in (([broken, good], 0), ([broken, broken], 1)):
+            world.project = await world.new_project()
+            made = [await hook(world, receiver, name=str(n)) for n, receiver in enumerate(way)]
+            for _ in range(2):
+                await world.ping(await world.check(channels=made[0]["id"]), "/fail")
+            await world.deliver()
+            notes = await world.rows("SELECT kind, words FROM notices")
+            assert [n["kind"] for n in notes] == ["alert lost"] * lost
+        assert "no such thing" in notes[0]["words"]
+        assert str(world.project.id) in notes[0]["words"]
+
+
 async def test_a_channel_that_hears_only_downs_is_no_detour_for_an_up(world: World) -> None:
     """It is one for a down."""
     async with HttpReceiver() as broken, HttpReceiver() as other:
