@@ -228,6 +228,28 @@ async def test_serve_outlives_a_machine_that_can_start_no_process(tmp_path: Path
         await service.ready()
 
 
+@pytest.mark.prove
+async def test_a_frozen_worker_is_seen_from_outside_and_by_the_silence_of_the_heartbeat(tmp_path: Path) -> None:
+    """/readyz says what stands still, the outgoing heartbeat stays away; both are back once the worker is."""
+    async with HttpReceiver() as watcher, serving(tmp_path / "data", MISSEDBEAT_HEARTBEAT_URL=watcher.url()) as service:
+        await watcher.heard(1, within=30)
+        (worker,) = service.children("app.cli worker")
+        worker.suspend()
+        try:
+
+            async def said() -> bool:
+                answer = await service.client.get(f"http://127.0.0.1:{service.port}/readyz")
+                return answer.status_code == 503 and "nothing has swept for" in answer.text
+
+            await until(said, 30)
+            await asyncio.sleep(25)  # its turn comes and goes
+            assert len(watcher.requests) == 1
+        finally:
+            worker.resume()
+        await service.ready()
+        await watcher.heard(2, within=45)
+
+
 async def logged(service: Service, words: str) -> bool:
     """Whether its log says so."""
     return words in (service.data.parent / f"{service.data.name}.log").read_text()
