@@ -105,7 +105,8 @@ class Serve:
     def _describe_children(self, listener: socket.socket, mail: socket.socket | None) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="counters-", dir=self.settings.data)
         os.environ["MISSEDBEAT_SECRET_KEY"] = self.settings.secret_key
-        os.environ["MISSEDBEAT_BASE_URL"] = self.settings.address
+        os.environ["MISSEDBEAT_BASE_URL"] = self.settings.base_url  # where it is empty no canary is sent: nothing is public
+        os.environ["MISSEDBEAT_HOST"], os.environ["MISSEDBEAT_PORT"] = self.settings.host, str(self.settings.port)
         fd = listener.fileno()
         self.children = [Child(f"web {n + 1}", ["web", "--fd", str(fd)], (fd,)) for n in range(self.settings.workers)]
         self.children.append(Child("worker", ["worker"]))
