@@ -20,6 +20,7 @@ from app.domain.skew import OLDEST_REPORT
 from app.errors import in_words
 from app.ingest import answers
 from app.ingest.answers import Answer
+from app.ingest.deafness import Deafness
 from app.ingest.ping import Ping
 from app.ingest.record import TooLate, record
 from app.store import blackouts, partitions
@@ -57,7 +58,7 @@ class Inbox:
         self._open = True
         self._pace = 0.0  # seconds that a batch takes, as the last ones did
         self._began: float | None = None  # the batch under way
-        self.failing_since: float | None = None
+        self.deafness = Deafness()
         self._unrecorded = 0
         self._silent_until = 0.0
 
@@ -133,13 +134,20 @@ class Inbox:
             finally:
                 for waiting in batch:
                     _resolve(waiting, answers.AWAY)
+                self._note_outcome(batch)
                 self._pace += (monotonic() - began - self._pace) / 2
                 self._began = None
 
+    def _note_outcome(self, batch: Sequence[Waiting]) -> None:
+        """Whether anything of it was recorded. Who was told that there is no such monitor proves nothing either way."""
+        statuses = {w.answer.result().status for w in batch if not w.answer.cancelled()}
+        if any(status < 300 for status in statuses):
+            self.deafness.recorded(monotonic())
+        elif any(status >= 500 for status in statuses):
+            self.deafness.failed(monotonic())
+
     def _note_away(self, error: BaseException) -> None:
-        """Remember since when recording fails; say so now and then, for clients that try again at once must not flood the log."""
-        if self.failing_since is None:
-            self.failing_since = monotonic()
+        """Say so now and then, for clients that try again at once must not flood the log."""
         self._unrecorded += 1
         if monotonic() >= self._silent_until:
             log.warning("batches not recorded", batches=self._unrecorded, error=in_words(error))
@@ -162,11 +170,6 @@ class Inbox:
         else:
             for waiting, result in zip(batch, results, strict=True):
                 _resolve(waiting, result)
-
-    def works_again(self, failing_since: float) -> None:
-        """What failed since then has been seen to work."""
-        if self.failing_since == failing_since:
-            self.failing_since = None
 
     async def _record_apart(self, batch: Sequence[Waiting], error: Exception, again: bool) -> None:
         """An error of data: make a partition that is missing; else halve the batch until the bad check-in stands alone."""

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.horizon import PATIENCE, Blackout, Canary, Horizon, hole, horizon_at
+from app.domain.horizon import AFTER_BLACKOUT, PATIENCE, Blackout, Canary, Horizon, hole, horizon_at
 from app.store.tables import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow
 
 HOLE = timedelta(seconds=5)
@@ -35,6 +35,18 @@ PROBE = text("""
     INSERT INTO check_ins (project_id, monitor_id, n, received_at, signal, scheme, method, remote_addr, user_agent)
     SELECT id, id, 0, missedbeat_now(), 'log', '', '', '', '' FROM (VALUES (CAST(:nil AS uuid))) AS v(id)""").bindparams(
     nil=UUID(int=0)
+)
+# What is written with a check-in: a lock on a whole table, a lost right or a missing table is met as recording meets it.
+WRITES = tuple(
+    text(write)
+    for write in (
+        "UPDATE monitors SET heard = heard WHERE false",
+        *(
+            f"INSERT INTO {table} SELECT * FROM {table} WHERE false"  # noqa: S608
+            for table in ("runs", "transitions", "incidents", "idempotency")
+        ),
+        "INSERT INTO deliveries (project_id) SELECT project_id FROM deliveries WHERE false",
+    )
 )
 
 
@@ -84,19 +96,23 @@ async def tick(session: AsyncSession, process: UUID, first: bool, last: bool = F
     at, before = (await session.execute(text("SELECT missedbeat_now(), (SELECT max(at) FROM ticks)"))).one()
     found = hole(before, at, FIRST_HOLE if first else HOLE)
     if found is not None:
-        await _note(session, found)
+        await _note_joined(session, found)
     await session.execute(insert(TickRow).values(at=at, process=process, last=last))
     return found
 
 
-async def probe(session: AsyncSession, deaf_for: timedelta) -> None:
-    """Do what recording a check-in does, and leave nothing of it; raises what that raises. A process that could not for longer
-    than a hole may be writes that time as a blackout."""
+async def probe(session: AsyncSession) -> None:
+    """Do what recording a check-in does, and leave nothing of it; raises what that raises."""
     await session.execute(PROBE)
     await session.execute(text("DELETE FROM check_ins WHERE project_id = :nil AND monitor_id = :nil"), {"nil": UUID(int=0)})
-    if deaf_for > HOLE:
-        at = await now(session)
-        await _note(session, Blackout(at - deaf_for, await _not_written_off(session, at - deaf_for, at)))
+    for write in WRITES:
+        await session.execute(write)
+
+
+async def was_deaf(session: AsyncSession, since: timedelta, until: timedelta) -> None:
+    """A process could record nothing in this time, given as how long ago: a blackout."""
+    at = await now(session)
+    await _note_joined(session, Blackout(at - since, await _not_written_off(session, at - since, at - until)))
 
 
 async def _not_written_off(session: AsyncSession, since: datetime, until: datetime) -> datetime:
@@ -105,6 +121,17 @@ async def _not_written_off(session: AsyncSession, since: datetime, until: dateti
     limit = since + PATIENCE
     heard = (await session.execute(query, {"limit": limit, "until": until})).scalar_one() if limit < until else 0
     return limit if heard else until
+
+
+async def _note_joined(session: AsyncSession, blackout: Blackout) -> None:
+    """One that begins within a minute of another's end continues it: in that minute nothing was judged anyway, and
+    trouble that comes and goes all day is some rows, not thousands, which every look reads."""
+    joined = update(BlackoutRow).where(
+        BlackoutRow.from_at <= blackout.start, BlackoutRow.to_at >= blackout.start - AFTER_BLACKOUT
+    )
+    longer = joined.values(to_at=func.greatest(BlackoutRow.to_at, blackout.end)).returning(BlackoutRow.from_at)
+    if not (await session.execute(longer)).all():
+        await _note(session, blackout)
 
 
 async def _note(session: AsyncSession, blackout: Blackout) -> None:

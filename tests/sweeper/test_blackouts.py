@@ -213,7 +213,7 @@ async def test_the_deafness_of_one_process_counts_for_half_a_minute_where_others
     """One whose commits fail for minutes while others tick must not excuse every job for so long."""
     await world.advance(300)
     async with world.sessions() as session:
-        await blackouts.probe(session, timedelta(seconds=200))
+        await blackouts.was_deaf(session, timedelta(seconds=200), timedelta())
         await session.commit()
     (deaf,) = (await world.api("GET", "blackouts/")).json()["blackouts"]
     assert 29 < deaf["seconds"] < 31
