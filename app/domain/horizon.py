@@ -21,7 +21,8 @@ class Blackout:
 @dataclass(frozen=True, slots=True)
 class Canary:
     """Check-ins of our own through the public address: the newest that was heard, the first sent since and not heard, the
-    newest sent."""
+    newest sent. What was lost before nobody sent any for half a minute does not count: with whoever sends them away, that proves
+    nothing."""
 
     heard: datetime | None = None
     failing_since: datetime | None = None

@@ -20,14 +20,18 @@ MOMENT = text("""
     WITH t AS (SELECT max(at) AS tick FROM ticks),
     c AS (
         SELECT max(sent_at) FILTER (WHERE heard_at IS NOT NULL) AS heard, max(sent_at) AS sent
-        FROM canaries WHERE sent_at > (SELECT tick FROM t) - interval '20 min')
+        FROM canaries WHERE sent_at > (SELECT tick FROM t) - interval '20 min'),
+    lost AS (
+        SELECT sent_at, sent_at - lag(sent_at) OVER (ORDER BY sent_at) > interval '30 s' AS after_a_gap
+        FROM canaries WHERE sent_at > (SELECT heard FROM c) AND heard_at IS NULL)
     SELECT missedbeat_now() AS clock, t.tick,
         (SELECT coalesce(json_agg(json_build_array(from_at, to_at)), '[]') FROM blackouts) AS deaf,
         (SELECT coalesce(array_agg(at), '{}') FROM (
             SELECT max(at) AS at FROM ticks WHERE at > (SELECT tick FROM t) - interval '2 min'
             GROUP BY process HAVING NOT bool_or(last)) AS p) AS processes,
         c.heard, c.sent,
-        (SELECT min(sent_at) FROM canaries WHERE sent_at > c.heard AND heard_at IS NULL) AS failing,
+        (SELECT min(sent_at) FROM lost WHERE sent_at >= coalesce(
+            (SELECT max(sent_at) FROM lost WHERE after_a_gap), '-infinity')) AS failing,
         (SELECT min(from_at) FROM holds WHERE released_at IS NULL AND until > missedbeat_now()) AS held
     FROM t CROSS JOIN c""")
 

@@ -47,9 +47,10 @@ async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None =
         total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
         if swept.looked_at < BATCH:
             break
-    async with sessions() as session:
-        await blackouts.beat(session, "sweep")
-        await session.commit()
+    if looked is not None:  # whoever looks instead of us says that it lives
+        async with sessions() as session:
+            await blackouts.beat(session, "sweep")
+            await session.commit()
     await tell_unheard_once(sessions, moment)
     return total
 

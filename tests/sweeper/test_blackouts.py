@@ -325,6 +325,24 @@ async def test_a_canary_that_is_lost_is_a_blackout_once_one_came_through_before(
     assert abs(found.start - heard) < timedelta(seconds=1)
 
 
+async def test_a_worker_that_was_away_makes_no_blackout_of_its_absence(world: World) -> None:
+    """One canary lost, then nobody sent any for five minutes, then one is lost again: pings were heard all the while, and a job
+    that is dead is told."""
+    check = await world.check(timeout=60, grace=30)
+    await world.ping(check)
+    await canary(world, heard=True)
+    await world.advance(10)
+    await canary(world, heard=False)
+    for _ in range(30):
+        await world.advance(10)
+    await canary(world, heard=False)
+    await world.advance(2)
+    await canary(world, heard=True)
+    await world.advance(13)
+    assert (await world.sweep()).turned == 1
+    assert (await world.api("GET", "blackouts/")).json()["blackouts"] == []
+
+
 async def canary(world: World, heard: bool) -> Any:
     """One is sent, and comes in or not; returns when it was sent."""
     async with world.sessions() as session:
