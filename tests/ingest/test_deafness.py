@@ -1,5 +1,6 @@
 """What cannot be recorded, for whatever reason, is our deafness: nobody is called dead for a ping that we refused."""
 
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -66,6 +67,18 @@ async def test_a_ping_to_nobody_proves_nothing(world: World) -> None:
         assert world.web.inbox.deafness.since is not None
     assert (await world.ping(check)).status_code == 200
     assert world.web.inbox.deafness.since is None
+
+
+async def test_a_process_that_can_open_no_file_does_not_tick(world: World) -> None:
+    """No connection comes in then: it could say that it is well over the one to its database, and hear nobody."""
+    await world.web.ticker.tick_once()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        assert not await world.web.ticker.tick_once()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert await world.web.ticker.tick_once()
 
 
 def test_deafness_ends_with_the_first_that_is_recorded_or_when_nothing_fails_any_more() -> None:
