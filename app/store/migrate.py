@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from time import sleep
 
 from alembic import command
 from alembic.config import Config
@@ -14,6 +15,9 @@ from sqlalchemy.pool import NullPool
 import migrations
 from app.errors import Unavailable
 
+LOCK_LIMIT = "200ms"  # whoever waits for a table's lock has every ping wait behind it
+TRIES, PAUSE = 300, 0.2  # seconds
+LOCK_NOT_AVAILABLE = "55P03"
 ONE_AT_A_TIME = 0x6D69_7373_6564  # the word "missed": an advisory lock that every migrating process takes
 
 
@@ -26,14 +30,28 @@ def migrate(dsn: str) -> str:
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_AT_A_TIME})
+            connection.execute(text(f"SET lock_timeout = '{LOCK_LIMIT}'"))
             connection.commit()
-            command.upgrade(_config(connection), "head")
+            _upgrade(connection)
             return _revision(connection)
     except OperationalError as error:
         words = str(error.orig).splitlines()[0]
         raise Unavailable(f"DATABASE_URL: the database cannot be reached or refuses: {words}") from None
     finally:
         engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    """Each migration is a transaction: one that does not get its locks at once leaves nothing, and is tried again."""
+    for tried in range(1, TRIES + 1):
+        try:
+            command.upgrade(_config(connection), "head")
+            return
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or tried == TRIES:
+                raise
+        connection.rollback()
+        sleep(PAUSE)
 
 
 def pending(dsn: str) -> bool:
