@@ -1,0 +1,62 @@
+"""Checks to measure with: some made through the API, of many schedules; very many as copies of one that is there."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.journeys.running import Service
+
+AT_ONCE = 8
+COPY = """
+    WITH one AS (SELECT m FROM monitors m WHERE id = %(one)s),
+    made AS (
+        INSERT INTO monitors SELECT (jsonb_populate_record(one.m, jsonb_build_object(
+            'id', gen_random_uuid(), 'unique_key', gen_random_uuid(), 'badge_key', gen_random_uuid(), 'slug', '',
+            'name', 'job ' || n, 'tags', %(tags)s::text))).*
+        FROM one, generate_series(1, %(more)s) n RETURNING project_id, id),
+    addressed AS (INSERT INTO addresses (kind, key, project_id, monitor_id) SELECT 'ping', id::text, project_id, id FROM made)
+    INSERT INTO subscriptions (project_id, monitor_id, channel_id)
+    SELECT made.project_id, made.id, s.channel_id FROM made JOIN subscriptions s ON s.monitor_id = %(one)s"""
+
+
+def kind(n: int) -> dict[str, Any]:
+    """The n-th schedule: periods, cron in several zones, OnCalendar; most of them only once among a thousand."""
+    minute, hour = n % 60, n // 60 % 24
+    kinds: list[dict[str, Any]] = [
+        {"timeout": 3600 + n, "grace": 300},
+        {"timeout": 86_400, "grace": 3600},
+        {"schedule": "* * * * *", "tz": "UTC", "grace": 120},
+        {"schedule": "*/5 * * * *", "tz": "Europe/Berlin", "grace": 120},
+        {"schedule": f"{minute} * * * *", "tz": "Asia/Kolkata", "grace": 600},
+        {"schedule": f"{minute} {hour} * * *", "tz": "America/New_York", "grace": 3600},
+        {"schedule": f"{minute} {hour} * * 1-5", "tz": "Asia/Tokyo", "grace": 3600},
+        {"schedule": f"{minute} {hour} 1 * *", "tz": "Europe/London", "grace": 7200},
+        {"schedule": f"Mon..Fri {hour:02}:{minute:02}", "tz": "Australia/Sydney", "grace": 3600},
+        {"timeout": 600, "grace": 60, "max_runtime": 300},
+    ]
+    return kinds[n % len(kinds)]
+
+
+async def make(service: Service, count: int) -> list[str]:
+    """So many checks of many schedules; their ids."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(n: int) -> str:
+        async with turn:
+            return str((await service.api("POST", "checks/", {"name": f"job {n}", **kind(n)}))["uuid"])
+
+    return list(await asyncio.gather(*(one(n) for n in range(count))))
+
+
+def copy(database: psycopg.Connection[Any], one: str, more: int, tags: str = "") -> None:
+    """So many more checks like this one, in its project, heard by its channels, with ping URLs of their own."""
+    database.execute(COPY, {"one": one, "more": more, "tags": tags})
+
+
+def write_paths(folder: Path, ids: list[str]) -> Path:
+    """The ping paths as a file for wrk."""
+    path = folder / "paths"
+    path.write_text("".join(f"/ping/{id_}\n" for id_ in ids))
+    return path
