@@ -8,11 +8,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import pings
+from bench import delivering, lists, pings, sdk, sweeping
 from bench.machine import machine
 from bench.report import GOALS, Goal, Part, table, write
 
-PARTS: dict[str, Callable[[], Part]] = {"pings": pings.measure}
+PARTS: dict[str, Callable[[], Part]] = {
+    "pings": pings.measure,
+    "sweep": sweeping.measure,
+    "deliveries": delivering.measure,
+    "lists": lists.measure,
+    "sdk": sdk.measure,
+}
 FIGURES = Path("build/bench.json")
 
 

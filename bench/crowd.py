@@ -4,9 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from tests.journeys.running import Service
+from bench.service import Measured
 
 AT_ONCE = 8
 COPY = """
@@ -39,24 +37,35 @@ def kind(n: int) -> dict[str, Any]:
     return kinds[n % len(kinds)]
 
 
-async def make(service: Service, count: int) -> list[str]:
-    """So many checks of many schedules; their ids."""
+async def make(running: Measured, count: int) -> list[str]:
+    """So many checks of many schedules in the first project; their ids."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def one(n: int) -> str:
         async with turn:
-            return str((await service.api("POST", "checks/", {"name": f"job {n}", **kind(n)}))["uuid"])
+            return str((await running.api("POST", "checks/", {"name": f"job {n}", **kind(n)}))["uuid"])
 
     return list(await asyncio.gather(*(one(n) for n in range(count))))
 
 
-def copy(database: psycopg.Connection[Any], one: str, more: int, tags: str = "") -> None:
+async def alive(running: Measured, key: str, **fields: Any) -> str:
+    """A check of the project that the key opens, heard once; told to all channels that are there. Its id."""
+    made = await running.api("POST", "checks/", {"name": "job", "channels": "*", **fields}, key)
+    await running.ping(made["uuid"])
+    return str(made["uuid"])
+
+
+async def webhook(running: Measured, key: str, port: int) -> str:
+    """A channel of that project to a receiver on this machine; its id."""
+    return str((await running.api("POST", "channels/", {"kind": "webhook", "url": f"http://127.0.0.1:{port}/"}, key))["id"])
+
+
+def copy(running: Measured, one: str, more: int, tags: str = "") -> None:
     """So many more checks like this one, in its project, heard by its channels, with ping URLs of their own."""
-    database.execute(COPY, {"one": one, "more": more, "tags": tags})
+    running.database.execute(COPY, {"one": one, "more": more, "tags": tags})
 
 
-def write_paths(folder: Path, ids: list[str]) -> Path:
-    """The ping paths as a file for wrk."""
-    path = folder / "paths"
-    path.write_text("".join(f"/ping/{id_}\n" for id_ in ids))
+def write_lines(path: Path, lines: list[str]) -> Path:
+    """A file of paths for wrk."""
+    path.write_text("".join(f"{line}\n" for line in lines))
     return path

@@ -5,17 +5,14 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import psycopg
 
 from bench import crowd, postgres
-from bench.machine import resident
 from bench.report import Goal, Part, table
 from bench.rivals import CONNECTIONS, rival
 from bench.rounds import Spread, shown, spread, turned
+from bench.service import Measured, measured
 from bench.wrk import Load, drive
-from tests.journeys.running import Service, environment, serving
+from tests.journeys.running import environment
 
 MONITORS = 1000
 ROUNDS = 5
@@ -28,14 +25,14 @@ US, APART, BARE = "missedbeat", f"a transaction a request, {CONNECTIONS} connect
 HEAD = ["connections", "what", "answers/s", "p50 ms", "p99 ms", "of bare"]
 HOT = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'monitors'"
 
-Measured = dict[tuple[str, int], list[Load]]
+Loads = dict[tuple[str, int], list[Load]]
 
 
 @dataclass(slots=True)
 class Found:
     """What the rounds found. `memory`: of the web process in MB, after each round."""
 
-    loads: Measured = field(default_factory=dict)
+    loads: Loads = field(default_factory=dict)
     alone: dict[int, list[float]] = field(default_factory=dict)
     memory: list[float] = field(default_factory=list)
 
@@ -55,34 +52,33 @@ class Found:
 
 def measure() -> Part:
     """All of it."""
-    with TemporaryDirectory(prefix="missedbeat-bench-") as folder:
-        return asyncio.run(_measure(Path(folder)))
+    return asyncio.run(_measure())
 
 
-async def _measure(folder: Path) -> Part:
-    async with serving(folder / "data") as service:
-        dsn = service.command("dsn").stdout.strip()
-        ids = await crowd.make(service, MONITORS)
-        paths = crowd.write_paths(folder, ids)
+async def _measure() -> Part:
+    async with measured() as running:
+        ids = await crowd.make(running, MONITORS)
+        paths = crowd.write_lines(running.folder / "paths", [f"/ping/{id_}" for id_ in ids])
         with ExitStack() as stack:
-            ports = {US: service.port}
+            ports = {US: running.port}
             for name, kind in ((APART, "apart"), (BARE, "bare")):
-                ports[name] = stack.enter_context(rival(kind, _environment(service, dsn, folder), folder / f"{kind}.log"))
+                ports[name] = stack.enter_context(rival(kind, _environment(running), running.folder / f"{kind}.log"))
             for port in ports.values():
                 await drive(port, paths, 64, WARM_UP)
-            found = await _rounds(service, ports, paths, dsn, ids)
-        return _part(found, _hot(dsn))
+            found = await _rounds(running, ports, paths, ids)
+        updates, hot = running.row(HOT)
+        return _part(found, float(hot) / updates)
 
 
-def _environment(service: Service, dsn: str, folder: Path) -> dict[str, str]:
-    counters = folder / "counters"
+def _environment(running: Measured) -> dict[str, str]:
+    counters = running.folder / "counters"
     counters.mkdir(exist_ok=True)
-    secret = (service.data / "secret.key").read_text().strip()
-    return environment(DATABASE_URL=dsn, MISSEDBEAT_SECRET_KEY=secret, PROMETHEUS_MULTIPROC_DIR=str(counters))
+    secrets = {"MISSEDBEAT_SECRET_KEY": running.secret_key, "PROMETHEUS_MULTIPROC_DIR": str(counters)}
+    return environment(DATABASE_URL=running.dsn, **secrets)
 
 
-async def _rounds(service: Service, ports: dict[str, int], paths: Path, dsn: str, ids: list[str]) -> Found:
-    found, web = Found(), service.children("web")[0].pid
+async def _rounds(running: Measured, ports: dict[str, int], paths: Path, ids: list[str]) -> Found:
+    found = Found()
     for number in range(ROUNDS):
         for connections, seconds in SECONDS.items():
             if number % EVERY[connections]:
@@ -91,16 +87,10 @@ async def _rounds(service: Service, ports: dict[str, int], paths: Path, dsn: str
                 load = await drive(port, paths, connections, seconds)
                 found.loads.setdefault((name, connections), []).append(load)
         for batch in turned(BATCHES, number):
-            alone = await asyncio.to_thread(postgres.rate, dsn, ids, batch, BATCH_SECONDS)
+            alone = await asyncio.to_thread(postgres.rate, running.dsn, ids, batch, BATCH_SECONDS)
             found.alone.setdefault(batch, []).append(alone)
-        found.memory.append(resident(web))
+        found.memory.append(running.resident("web"))
     return found
-
-
-def _hot(dsn: str) -> float:
-    with psycopg.connect(dsn) as connection:
-        updates, hot = connection.execute(HOT).fetchone() or (0, 0)
-    return float(hot / max(1, updates))
 
 
 def _part(found: Found, hot: float) -> Part:
