@@ -4,16 +4,19 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from app.store.tables import MonitorRow
 from bench.service import Measured
 
 AT_ONCE = 8
-COPY = """
-    WITH one AS (SELECT m FROM monitors m WHERE id = %(one)s),
-    made AS (
-        INSERT INTO monitors SELECT (jsonb_populate_record(one.m, jsonb_build_object(
-            'id', gen_random_uuid(), 'unique_key', gen_random_uuid(), 'badge_key', gen_random_uuid(), 'slug', '',
-            'name', 'job ' || n, 'tags', %(tags)s::text))).*
-        FROM one, generate_series(1, %(more)s) n RETURNING project_id, id),
+NEW = {
+    "id": "gen_random_uuid()", "unique_key": "gen_random_uuid()::text", "badge_key": "gen_random_uuid()", "slug": "''",
+    "name": "'job ' || n", "tags": "%(tags)s::text",
+}  # fmt: skip
+COLUMNS = [column.name for column in MonitorRow.__table__.columns]
+COPY = f"""
+    WITH made AS (
+        INSERT INTO monitors ({", ".join(COLUMNS)}) SELECT {", ".join(NEW.get(c, f"m.{c}") for c in COLUMNS)}
+        FROM monitors m, generate_series(1, %(more)s) n WHERE m.id = %(one)s RETURNING project_id, id),
     addressed AS (INSERT INTO addresses (kind, key, project_id, monitor_id) SELECT 'ping', id::text, project_id, id FROM made)
     INSERT INTO subscriptions (project_id, monitor_id, channel_id)
     SELECT made.project_id, made.id, s.channel_id FROM made JOIN subscriptions s ON s.monitor_id = %(one)s"""

@@ -5,7 +5,6 @@ import asyncio
 from uuid import UUID, uuid4
 
 from app.store.accounts import NewProject
-from app.store.tables import DeliveryRow
 from app.store.vault import Vault
 from bench import crowd
 from bench.far_end import far_end
@@ -21,16 +20,12 @@ ALERTS = 200
 EVERY = 0.1  # seconds between alerts
 HEAD_START = 3.0  # seconds for which the dead endpoints are tried already
 PATIENCE = 120.0
-TAKEN = [column.name for column in DeliveryRow.__table__.columns if column.name != "seq"]
-PUT = f"""
-    INSERT INTO deliveries ({", ".join(TAKEN)}) SELECT {", ".join(f"(made.d).{column}" for column in TAKEN)}
-    FROM (
-        SELECT jsonb_populate_record(one.d, jsonb_build_object('id', gen_random_uuid(), 'project_id', s.project_id,
-            'channel_id', s.channel_id, 'monitor_id', s.monitor_id, 'cause_id', s.monitor_id || ':' || %(round)s::text,
-            'state', 'waiting', 'due_at', clock_timestamp(), 'created_at', clock_timestamp(), 'first_try_at', NULL,
-            'settled_at', NULL, 'attempts', '[]'::jsonb, 'tries', 0, 'claim_no', 0, 'owner', NULL, 'reason', NULL)) AS d
-        FROM (SELECT d FROM deliveries d WHERE state = 'delivered' LIMIT 1) one, subscriptions s
-        WHERE s.project_id = ANY(%(projects)s)) made"""
+PUT = """
+    INSERT INTO deliveries (project_id, id, channel_id, monitor_id, cause_kind, cause_id, told, due_at, created_at)
+    SELECT s.project_id, gen_random_uuid(), s.channel_id, s.monitor_id, one.cause_kind,
+        s.monitor_id || ':' || %(round)s::text, one.told, statement_timestamp(), statement_timestamp()
+    FROM (SELECT cause_kind, told FROM deliveries WHERE state = 'delivered' ORDER BY seq LIMIT 1) one, subscriptions s
+    WHERE s.project_id = ANY(%(projects)s)"""
 CHANNELS = """
     INSERT INTO channels SELECT (jsonb_populate_record(one.c, jsonb_build_object(
         'id', v.id, 'project_id', %(project)s::uuid, 'secret', v.secret))).*

@@ -24,7 +24,7 @@ from bench.report import Goal, Part, table
 from bench.rounds import shown, spread, turned
 from tests.sdk.brokers import ROOT, Redis, tied
 
-ROUNDS = 5
+ROUNDS = 3
 NAIVE_EVERY = 3
 PATIENCE = 120.0
 
