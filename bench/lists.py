@@ -12,7 +12,7 @@ LARGE = 100_000
 FEW = 50
 WHOLE = 1000
 ROUNDS = 3
-SECONDS = 3.0
+SECONDS = 3
 AT_ONCE = 4
 HEALTHCHECKS = 23.0
 """Its API lists of 1,000 checks a second: Healthchecks as tuned in our design's measurements (uWSGI, two cores, the same

@@ -16,8 +16,8 @@ from tests.journeys.running import environment
 
 MONITORS = 1000
 ROUNDS = 5
-WARM_UP = 3.0  # seconds
-SECONDS = {1: 1.5, 64: 4.0, 256: 3.0}  # for which so many connections load
+WARM_UP = 3  # seconds
+SECONDS = {1: 2, 64: 4, 256: 3}  # for which so many connections load
 EVERY = {1: 2, 64: 1, 256: 2}  # in how many rounds: each, every second
 BATCHES = (1, 10, 50, 200)
 BATCH_SECONDS = 1.0

@@ -42,14 +42,20 @@ class Measured:
 
     async def api(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
         """A call of the API; raises on any refusal."""
-        answer = await self._client.request(method, f"/api/v3/{path}", json=body, headers={"X-Api-Key": key or self.key})
+        answer = await self._asked(method, f"/api/v3/{path}", json=body, headers={"X-Api-Key": key or self.key})
         assert answer.status_code < 300, answer.text
         return answer.json()
 
     async def ping(self, check: str, suffix: str = "") -> None:
         """A check-in; raises on any refusal."""
-        answer = await self._client.get(f"/ping/{check}{suffix}")
+        answer = await self._asked("GET", f"/ping/{check}{suffix}")
         assert answer.status_code == 200, answer.text
+
+    async def _asked(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """The answer; again after a 503, for what is set up here is not what is measured."""
+        while (answer := await self._client.request(method, path, **given)).status_code == 503:
+            await asyncio.sleep(1)
+        return answer
 
     async def projects(self, count: int) -> list[NewProject]:
         """So many new projects."""
