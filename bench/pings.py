@@ -19,6 +19,7 @@ ROUNDS = 5
 WARM_UP = 3  # seconds
 SECONDS = {1: 2, 64: 4, 256: 3}  # for which so many connections load
 EVERY = {1: 2, 64: 1, 256: 2}  # in how many rounds: each, every second
+QUIET = 0.25  # of its median the bare app's rate may differ between rounds
 BATCHES = (1, 10, 50, 200)
 BATCH_SECONDS = 1.0
 US, APART, BARE = "missedbeat", f"a transaction a request, {CONNECTIONS} connections", "bare ASGI app"
@@ -98,15 +99,17 @@ def _part(found: Found, hot: float) -> Part:
     part.say(f"Check-ins: {MONITORS:,} checks at random, medians of the rounds (lowest to highest)", table(HEAD, _rows(found)))
     batches = [[f"batches of {n}", "PostgreSQL alone", str(spread(rates))] for n, rates in found.alone.items()]
     part.say(table(["size", "what", "check-ins/s"], sorted(batches, key=lambda row: int(row[0].split()[-1]))))
-    noise = found.of(BARE, 64)
+    bare = found.of(BARE, 64)
+    noise = (bare.high - bare.low) / bare.median
+    busy = "" if noise < QUIET else "; more than on a quiet machine: hold on to ratios, not to milliseconds"
     part.say(
-        f"Noise: the bare app's rate at 64 connections differs by {(noise.high - noise.low) / noise.median:.0%} between rounds. "
+        f"Noise: the bare app's rate at 64 connections differs by {noise:.0%} between rounds{busy}. "
         f"HOT updates of monitors: {hot:.1%}. Memory of the web process after each round: "
         f"{', '.join(shown(mb) for mb in found.memory)} MB."
     )
     part.figures = {
         "loads": [{"what": name, "connections": n, "rounds": loads} for (name, n), loads in found.loads.items()],
-        "postgres alone": found.alone, "memory of web in MB": found.memory, "hot updates": hot,
+        "postgres alone": found.alone, "memory of web in MB": found.memory, "hot updates": hot, "noise": noise,
     }  # fmt: skip
     part.goals = _goals(found)
     return part
