@@ -56,7 +56,7 @@ def web(
     """Run one web process: pings, API, health. Needs DATABASE_URL and MISSEDBEAT_SECRET_KEY."""
     import uvicorn
 
-    from app.connection import BoundedConnection
+    from app.connection import configured
     from app.main import create_app
     from app.serve import listen
 
@@ -64,10 +64,7 @@ def web(
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after its own shutdown
         signal.signal(number, lambda *_: None)
-    config = uvicorn.Config(
-        create_app(settings, settings.database_url), lifespan="on", log_config=None, access_log=False, server_header=False,
-        proxy_headers=False, ws="none", http=BoundedConnection, timeout_graceful_shutdown=8,
-    )  # fmt: skip
+    config = configured(create_app(settings, settings.database_url))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listener]))
 

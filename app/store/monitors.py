@@ -17,7 +17,7 @@ from app.errors import Invalid, NotFound
 from app.store import addresses, removed
 from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
-from app.store.unnest import arrays, picked, unnest
+from app.store.unnest import array, arrays, picked, unnest
 
 SET_ASIDE_FOR = timedelta(hours=1)
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
@@ -66,7 +66,8 @@ async def lock_readable(
 
 
 async def _lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]], patient: bool) -> list[dict[str, Any]]:
-    rows = await session.execute(LOCK if patient else LOCK_FREE, {"project_id": [k[0] for k in keys], "id": [k[1] for k in keys]})
+    given = {"project_id": array("uuid", [project for project, _ in keys]), "id": array("uuid", [id_ for _, id_ in keys])}
+    rows = await session.execute(LOCK if patient else LOCK_FREE, given)
     return [dict(row) for row in rows.mappings()]
 
 
