@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -248,6 +249,27 @@ async def test_a_frozen_worker_is_seen_from_outside_and_by_the_silence_of_the_he
             worker.resume()
         await service.ready()
         await watcher.heard(2, within=45)
+
+
+async def test_while_no_file_is_left_for_a_connection_nobody_is_called_dead(tmp_path: Path) -> None:
+    """Idle connections take all there are: pings are not even answered, and what was due then is unknown."""
+    async with serving(tmp_path / "data", "--workers", "1") as service:
+        check = await service.api("POST", "checks/", {"name": "x", "timeout": 4, "grace": 2})
+        assert (await service.client.get(f"/ping/{check['uuid']}")).status_code == 200
+        (web,) = service.children("app.cli web")
+        idle: list[socket.socket] = []
+        web.rlimit(psutil.RLIMIT_NOFILE, (web.num_fds() + 8, web.rlimit(psutil.RLIMIT_NOFILE)[1]))
+        for _ in range(40):
+            idle.append(socket.create_connection(("127.0.0.1", service.port)))
+        await asyncio.sleep(9)
+        for connection in idle:
+            connection.close()
+
+        async def deaf() -> Any:
+            return (await service.api("GET", "blackouts/"))["blackouts"]
+
+        assert await until(deaf, 20)
+        assert (await service.api("GET", f"checks/{check['uuid']}"))["status"] in ("up", "grace")
 
 
 async def logged(service: Service, words: str) -> bool:
