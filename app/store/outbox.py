@@ -94,10 +94,16 @@ def _delivery(
         "project_id": row.project_id, "id": uuid4(), "channel_id": channel, "monitor_id": row.id,
         "incident_id": UUID(said.incident_id) if said.incident_id else None,
         "cause_kind": "transition", "cause_id": f"{row.id}:{t.n}", "told": {**said.to_json(), "project": ear.project_name},
-        "state": "waiting" if disabled is None else "suppressed", "due_at": now, "created_at": now,
-        "reason": None if disabled is None else f"the channel is disabled: {disabled}",
-        "settled_at": None if disabled is None else now,
+        **standing(disabled, now),
     }  # fmt: skip
+
+
+def standing(disabled: str | None, now: datetime) -> dict[str, Any]:
+    """How a delivery begins: due now, or on record only, where its channel is disabled and why."""
+    if disabled is None:
+        return {"state": "waiting", "due_at": now, "created_at": now, "reason": None, "settled_at": None}
+    reason = f"the channel is disabled: {disabled}"
+    return {"state": "suppressed", "due_at": now, "created_at": now, "reason": reason, "settled_at": now}
 
 
 async def put(session: AsyncSession, deliveries: Sequence[dict[str, Any]]) -> None:

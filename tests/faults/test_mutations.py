@@ -133,7 +133,7 @@ MUTATIONS = (
         "app/domain/mass_silence.py",
         "HELD_AT_MOST = timedelta(minutes=10)",
         "HELD_AT_MOST = timedelta(hours=10)",
-        ("tests/sweeper/test_blackouts.py::test_mass_silence_is_held_for_ten_minutes_and_then_told_as_it_was",),
+        ("tests/sweeper/test_mass_silence.py::test_mass_silence_is_held_for_ten_minutes_and_then_told_as_it_was",),
     ),
     Mutation(
         "no order of a monitor's messages",

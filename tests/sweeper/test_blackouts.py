@@ -8,9 +8,7 @@ import pytest
 
 from app.domain.horizon import Blackout
 from app.store import blackouts, vitals
-from app.sweeper.breaker import Breaker
 from app.sweeper.prune import prune_once
-from app.sweeper.sweep import sweep, sweep_once
 from tests.receivers import HttpReceiver
 from tests.world import MARGIN, World
 
@@ -132,6 +130,45 @@ async def test_a_report_of_the_time_of_the_blackout_is_word_enough(world: World)
         assert receiver.requests == []
 
 
+@pytest.mark.parametrize("word", [{"headers": {"User-Agent": "Slackbot-LinkExpanding 1.0"}}, {"suffix": "/log"}])
+async def test_what_is_no_sign_of_life_is_no_word_after_a_blackout(world: World, word: dict[str, Any]) -> None:
+    """A link previewer, a line for the log: the job that was expected meanwhile is told of all the same."""
+    async with HttpReceiver() as receiver:
+        await hook(world, receiver)
+        check = await world.check(name="nightly", timeout=86_400, grace=30, channels="*")
+        await world.ping(check)
+        await world.advance(86_000)
+        await deaf_for(world, 600)
+        await world.advance(5)
+        await world.sweep()
+        assert (await world.ping(check, **word)).status_code == 200
+        await world.advance(100)
+        await world.sweep()
+        await world.deliver()
+        assert [r.json()["data"]["jobs"] for r in receiver.requests if r.json()["type"] == "blackout"] != []
+
+
+async def test_the_digest_finds_another_way_where_every_channel_is_disabled(world: World) -> None:
+    """As an alert does; the disabled one has it on record, with the reason."""
+    async with HttpReceiver() as gone, HttpReceiver() as spare:
+        await hook(world, gone, "gone")
+        (row,) = await world.rows("SELECT id FROM channels")
+        check = await world.check(name="nightly", timeout=86_400, grace=30, channels=str(row["id"]))
+        await hook(world, spare, "spare")
+        await world.run("UPDATE channels SET disabled_at = missedbeat_now(), disabled_why = '410' WHERE id = :id", id=row["id"])
+        await world.ping(check)
+        await world.advance(86_000)
+        await deaf_for(world, 600)
+        await world.advance(5)
+        await world.sweep()
+        await world.advance(100)
+        await world.sweep()
+        await world.deliver()
+        assert [r.json()["type"] for r in spare.requests] == ["blackout"]
+        kept = await world.rows("SELECT state, reason FROM deliveries WHERE channel_id = :id", id=row["id"])
+        assert kept == [{"state": "suppressed", "reason": "the channel is disabled: 410"}]
+
+
 async def test_before_the_first_tick_of_all_the_sweep_goes_round(world: World) -> None:
     """Nothing was ever heard, so there is nothing to judge and nobody to tell."""
     await world.run("DELETE FROM ticks")
@@ -217,92 +254,6 @@ async def test_the_deafness_of_one_process_counts_for_half_a_minute_where_others
         await session.commit()
     (deaf,) = (await world.api("GET", "blackouts/")).json()["blackouts"]
     assert 29 < deaf["seconds"] < 31
-
-
-# ---- Mass silence
-
-
-async def silent_projects(world: World, projects: int, each: int) -> None:
-    """So many jobs of so many projects, heard once."""
-    for _ in range(projects):
-        world.project = await world.new_project()
-        for _ in range(each):
-            await world.ping(await world.check(timeout=60, grace=30))
-
-
-async def swept(world: World, breaker: Breaker) -> int:
-    """One sweep with that breaker; how many turned."""
-    return (await sweep(world.sessions, MARGIN, breaker)).turned
-
-
-async def test_mass_silence_is_held_for_ten_minutes_and_then_told_as_it_was(world: World) -> None:
-    """24 jobs of three projects at once: late, visible in the API, released, dated at their deadlines, not held again."""
-    await silent_projects(world, 3, 8)
-    breaker = Breaker()
-    await world.advance(95)
-    assert await swept(world, breaker) == 0
-    statuses = {c["status"] for c in (await world.api("GET", "checks/")).json()["checks"]}
-    assert statuses == {"grace"}
-    (hold,) = (await world.api("GET", "blackouts/")).json()["holds"]
-    assert hold["released_at"] is None
-    for _ in range(9):
-        await world.advance(60)
-        assert await swept(world, breaker) == 0
-    await world.advance(65)
-    assert await swept(world, breaker) == 24
-    late = await world.rows("SELECT max(t.at - m.last_end_at) AS after FROM transitions t JOIN monitors m ON m.id = t.monitor_id "
-                            "WHERE t.to_status = 'down'")  # fmt: skip
-    assert late[0]["after"] < timedelta(seconds=91)
-    await silent_projects(world, 3, 8)
-    await world.advance(95)
-    assert await swept(world, Breaker()) == 24, "soon after a hold that ran out none begins"
-
-
-async def test_what_falls_due_after_the_breaker_counted_waits_for_its_next_look(world: World) -> None:
-    """The horizon may jump by half a minute between its look and the verdicts: nothing is judged that it never counted."""
-    counted = await world.now()
-    await silent_projects(world, 3, 8)
-    await world.advance(95)
-    assert (await sweep_once(world.sessions, MARGIN, counted)).looked_at == 0
-    assert (await sweep_once(world.sessions, MARGIN, await world.now())).turned == 24
-
-
-async def test_a_hold_ends_within_seconds_when_the_jobs_are_heard_again(world: World) -> None:
-    """It was our doubt, and it is gone: who is still silent is told then."""
-    await silent_projects(world, 3, 8)
-    breaker = Breaker()
-    await world.advance(95)
-    assert await swept(world, breaker) == 0
-    for row in (await world.rows("SELECT id FROM monitors ORDER BY created_at"))[5:]:
-        assert (await world.ping({"uuid": row["id"]})).status_code == 200
-    await world.advance(6)
-    assert await swept(world, breaker) == 5
-
-
-async def test_a_project_of_its_own_is_not_held_and_a_fail_is_told_during_a_hold(world: World) -> None:
-    """Two projects may lose everything; who says that it failed is believed."""
-    await silent_projects(world, 2, 30)
-    await world.advance(95)
-    assert await swept(world, Breaker()) == 60
-    await silent_projects(world, 3, 30)
-    failing = await world.check(timeout=3600)
-    await world.advance(95)
-    assert await swept(world, Breaker()) == 0
-    await world.ping(failing, "/fail")
-    assert (await world.seen(failing))["status"] == "down"
-
-
-async def test_what_is_unknown_after_a_blackout_does_not_count_as_mass_silence(world: World) -> None:
-    """After an outage of ours nobody is down, so nothing needs to be held."""
-    await silent_projects(world, 3, 10)
-    await deaf_for(world, 300)
-    await world.advance(5)
-    assert await swept(world, Breaker()) == 0
-    assert (await world.api("GET", "blackouts/")).json()["holds"] == []
-    assert {c["status"] for c in (await world.api("GET", "checks/")).json()["checks"]} == {"up"}
-
-
-# ---- Canaries
 
 
 async def test_a_canary_that_is_lost_is_a_blackout_once_one_came_through_before(world: World) -> None:
