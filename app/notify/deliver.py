@@ -52,6 +52,7 @@ class Deliverer:
         self._sender = sender
         self._owner: UUID = uuid4()
         self._slots = Slots()
+        self._looked_to = detours.START
         self._leaving = False
 
     async def deliver(self) -> None:
@@ -62,14 +63,16 @@ class Deliverer:
 
     async def deliver_once(self) -> int:
         """Claim what is due, as far as there is room, and begin to send it; returns how many. What waits too long behind a
-        channel that fails is told another way first."""
+        channel that fails, or behind a message that a channel does not take, is told another way first."""
         claimed_at = monotonic()
         async with self._sessions() as session:
             now = await blackouts.clock(session)
             await detours.tell_held(session, now)
+            looked_to = await detours.tell_behind(session, now, self._looked_to)
             claimed = await claims.claim(session, now, self._owner, self._slots.room(), PER_CHANNEL)
             await blackouts.beat(session, "deliver")
             await session.commit()
+        self._looked_to = looked_to
         if claimed:
             failpoint("deliver.claimed")
         for delivery in claimed:

@@ -1,9 +1,11 @@
 """Detours: an alert that its channel does not take finds another way, once."""
 
+from typing import Any
+
 import pytest
 
 from tests.notify.hooks import hook, shown
-from tests.receivers import HttpReceiver, MailReceiver, Reply
+from tests.receivers import HttpReceiver, MailReceiver, Reply, Request
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +46,55 @@ async def test_without_an_owner_ten_minutes_of_failure_go_through_another_channe
         rows = await world.rows("SELECT state FROM deliveries ORDER BY seq")
         assert [r["state"] for r in rows] == ["dead", "delivered"]
         assert len(other.requests) == 1
+
+
+async def test_what_waits_behind_what_was_never_tried_waits_for_its_channel(world: World) -> None:
+    """We were away, or had no room: that says nothing of the channel, and nobody else is told."""
+    async with HttpReceiver() as slow, HttpReceiver() as other:
+        pager = await hook(world, slow, name="pager")
+        await hook(world, other, name="chat")
+        check = await world.check(channels=pager["id"])
+        for signal in ("/fail", ""):
+            await world.ping(check, signal)
+        await world.advance(3600)
+        await world.deliver()
+        assert (len(slow.requests), len(other.requests)) == (1, 0)
+
+
+async def lively(world: World, check: dict[str, Any], minutes: int) -> None:
+    """So many minutes in which a check of its own keeps a channel at work."""
+    for _ in range(minutes // 2):
+        for signal in ("/fail", ""):
+            await world.ping(check, signal)
+            await world.advance(60)
+            await world.deliver()
+
+
+async def test_what_waits_behind_a_message_that_its_channel_does_not_take_goes_through_another(world: World) -> None:
+    """The channel takes all others, so it is not left alone. The job recovers and dies again while the first alert is still
+    tried: each of that is told once, in order, ten minutes later."""
+    async with HttpReceiver() as picky, HttpReceiver() as other:
+        picky.poison = b"nightly"
+        pager = await hook(world, picky, name="pager")
+        await hook(world, other, name="chat")
+        dying, busy = [await world.check(name=name, timeout=86_400, channels=pager["id"]) for name in ("nightly", "busy")]
+        await world.ping(dying, "/fail")
+        await lively(world, busy, 12)
+        await world.ping(dying)
+        await lively(world, busy, 6)
+        assert [told_of(r) for r in other.requests] in ([], [("monitor.down", "nightly")])
+        await world.ping(dying, "/fail")
+        await lively(world, busy, 14)
+        assert [told_of(r) for r in other.requests] == [(f"monitor.{turn}", "nightly") for turn in ("down", "up", "down")]
+        await lively(world, busy, 20)
+        assert len(other.requests) == 3
+        assert (await shown(world, pager))["breaker"] == "closed"
+
+
+def told_of(request: Request) -> tuple[str, str]:
+    """What happened, to whom."""
+    said = request.json()
+    return said["type"], said["data"]["monitor"]["name"]
 
 
 async def test_a_channel_that_heard_it_itself_needs_no_detour(world: World) -> None:
