@@ -53,6 +53,7 @@ def _figures(read: Vitals, ticking: list[Ticking]) -> dict[str, Any]:
             "age_seconds": read.deliver_age, "oldest_seconds": read.oldest_delivery, "stuck_seconds": read.stuck_delivery,
         },
         "horizon_lag_seconds": read.horizon_lag,
+        "canary_age_seconds": read.canary_age,
         "held_seconds": read.held,
         "clock_set_back_seconds": read.set_back,
         "blackout_seconds_day": read.deaf_today,

@@ -20,6 +20,7 @@ PLACES = {
     "missedbeat_oldest_delivery_seconds": ("deliveries", "oldest_seconds"),
     "missedbeat_stuck_delivery_seconds": ("deliveries", "stuck_seconds"),
     "missedbeat_horizon_lag_seconds": ("horizon_lag_seconds",),
+    "missedbeat_canary_age_seconds": ("canary_age_seconds",),
     "missedbeat_clock_set_back_seconds": ("clock_set_back_seconds",),
     "missedbeat_held_seconds": ("held_seconds",),
     "missedbeat_blackout_seconds_day": ("blackout_seconds_day",),
@@ -128,6 +129,44 @@ async def figures(world: World) -> dict[str, float]:
     """What /metrics reads from the tables, as of now."""
     text = (await world.client.get("/metrics")).text.partition("# HELP missedbeat_deliveries ")[0]
     return {name: float(value) for name, value in re.findall(r"^(missedbeat_\w+) (\S+)$", text, re.M)}
+
+
+async def test_canaries_that_are_sent_and_do_not_come_through_are_said(world: World) -> None:
+    """In the metric, and as a complaint after a minute, whether none ever came or none since; not while none is sent, nor for a
+    pause between two of them."""
+    assert await canary(world) == (-1, False)
+    for seconds in (0, 40):
+        await sent(world, seconds)
+        assert (await canary(world))[1] is False
+    await sent(world, 40)
+    age, said = await canary(world)
+    assert age >= 80
+    assert said
+    await sent(world, 10, heard=True)
+    assert (await canary(world))[1] is False
+    await world.advance(3600)
+    assert await canary(world) == (-1, False)
+    await sent(world, 0)
+    assert (await canary(world))[1] is False
+    await sent(world, 55)
+    age, said = await canary(world)
+    assert 60 < age < 3600
+    assert said
+
+
+async def sent(world: World, after: float, heard: bool = False) -> None:
+    """A canary leaves so many seconds on; whether it came through."""
+    await world.advance(after)
+    await world.run(
+        "INSERT INTO canaries (sent_at, heard_at) SELECT missedbeat_now(), CASE WHEN :heard THEN missedbeat_now() END",
+        heard=heard,
+    )
+
+
+async def canary(world: World) -> tuple[float, bool]:
+    """Its figure, and whether it is complained of."""
+    said = (await world.client.get("/healthz/deep")).json()
+    return said["canary_age_seconds"], "canary" in {wrong["about"] for wrong in said["wrong"]}
 
 
 async def test_deep_health_is_for_whoever_may_read_the_metrics(dsn: str) -> None:
