@@ -102,6 +102,10 @@ def _lines(read: Vitals, counts: Counts) -> str:
         "missedbeat_oldest_delivery_seconds": ("Age of the oldest delivery that waits to be sent.", read.oldest_delivery),
         "missedbeat_stuck_delivery_seconds": ("How long a delivery is due to a channel nobody sends to.", read.stuck_delivery),
         "missedbeat_horizon_lag_seconds": ("How far the horizon, up to which silence is judged, lies back.", read.horizon_lag),
+        "missedbeat_canary_age_seconds": (
+            "Time since a check-in of our own came through the public address, or the first did not; -1 while none is sent.",
+            read.canary_age,
+        ),
         "missedbeat_clock_set_back_seconds": (
             "How far the database's clock is behind its own newest tick; time stands still until it is there again.",
             read.set_back,

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 import migrations
@@ -24,7 +24,7 @@ ONE_AT_A_TIME = 0x6D69_7373_6564  # the word "missed": an advisory lock that eve
 def migrate(dsn: str) -> str:
     """Run every migration that is still to come; returns the revision reached. Two at once wait for each other.
 
-    Raises Unavailable, in one line, where the database cannot be reached.
+    Raises Unavailable, in one line, where the database cannot be reached or refuses: read-only, a right that is missing.
     """
     engine = create_engine(dsn, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
     try:
@@ -37,6 +37,8 @@ def migrate(dsn: str) -> str:
     except OperationalError as error:
         words = str(error.orig).splitlines()[0]
         raise Unavailable(f"DATABASE_URL: the database cannot be reached or refuses: {words}") from None
+    except DBAPIError as error:
+        raise Unavailable(f"the database refuses the migration: {str(error.orig).splitlines()[0]}") from error
     finally:
         engine.dispose()
 

@@ -8,8 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.fitness import NEVER, Audit, Vitals
+from app.domain.horizon import CANARY_EVERY
 from app.store import audit, blackouts, notices, partitions
 from app.store.blackouts import Moment
+
+STILL_SENDING = timedelta(minutes=1)
 
 READ = text("""
     SELECT
@@ -33,6 +36,10 @@ STUCK = text("""
         AND NOT EXISTS (
             SELECT FROM deliveries o WHERE (o.project_id, o.channel_id, o.monitor_id) = (d.project_id, d.channel_id, d.monitor_id)
                 AND o.state IN ('waiting', 'sending') AND o.seq < d.seq)""")
+CANARIES = text("""
+    WITH h AS (SELECT sent_at, heard_at FROM canaries WHERE heard_at IS NOT NULL ORDER BY sent_at DESC LIMIT 1)
+    SELECT (SELECT heard_at FROM h) AS heard, (SELECT max(sent_at) FROM canaries) AS sent,
+        (SELECT min(sent_at) FROM canaries WHERE sent_at > coalesce((SELECT sent_at FROM h), '-infinity')) AS failing""")
 TICKING = text("""
     SELECT process, extract(epoch FROM :now - max(at))::float8 AS age, bool_or(last) AS left FROM ticks
     WHERE at > :now - interval '60 s' GROUP BY process ORDER BY age""")
@@ -78,6 +85,7 @@ async def read(session: AsyncSession, margin: timedelta) -> Vitals:
     return Vitals(
         sweep_lag=row.sweep_lag, sweep_age=row.sweep_age, deliver_age=row.deliver_age, oldest_delivery=row.oldest_delivery,
         stuck_delivery=stuck, horizon_lag=_age(moment.now, moment.free.at if moment.tick is not None else None),
+        canary_age=await _canary_age(session, moment.now),
         set_back=moment.behind.total_seconds(), held=(moment.free.at - moment.horizon.at).total_seconds(),
         deaf_today=_deaf_since(moment, timedelta(days=1)),
         days_ahead=await partitions.days_ahead(session, moment.now), set_aside=row.set_aside,
@@ -101,6 +109,15 @@ async def ticking(session: AsyncSession, now: datetime) -> list[Ticking]:
 async def server(session: AsyncSession) -> Server:
     """What answers us there."""
     return Server(*(await session.execute(SERVER)).one())
+
+
+async def _canary_age(session: AsyncSession, now: datetime) -> float:
+    """Who is not sending has nothing to hear; who begins again after a pause is not blamed for the pause."""
+    row = (await session.execute(CANARIES)).one()
+    if row.sent is None or now - row.sent > STILL_SENDING:
+        return NEVER
+    begun = None if row.failing is None else row.failing - (CANARY_EVERY if row.heard is not None else timedelta())
+    return max(0.0, _age(now, max(at for at in (row.heard, begun) if at is not None)))
 
 
 def _age(now: datetime, at: datetime | None) -> float:

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from app.store import embedded
+from tests.faults.rig import measured
 from tests.journeys.running import COMMAND, Service, environment, gone, serving, until
 from tests.receivers import HttpReceiver
 
@@ -160,6 +162,7 @@ async def test_several_web_and_worker_processes_behave_as_one(tmp_path: Path) ->
             await hook.heard(20, within=25)
             await asyncio.sleep(2)
             assert len(hook.requests) == 20
+            measured(f"{len(checks)} silent jobs by 3 web processes and 2 workers, {len(hook.requests)} messages")
             for word, limit in (("web", 150), ("worker", 120)):
                 for process in service.children(word):
                     assert process.memory_info().rss < limit * 1_000_000, (word, process.memory_info().rss)
@@ -236,6 +239,7 @@ async def test_a_frozen_worker_is_seen_from_outside_and_by_the_silence_of_the_he
         await watcher.heard(1, within=30)
         (worker,) = service.children("app.cli worker")
         worker.suspend()
+        frozen_at = time.monotonic()
         try:
 
             async def said() -> bool:
@@ -243,6 +247,8 @@ async def test_a_frozen_worker_is_seen_from_outside_and_by_the_silence_of_the_he
                 return answer.status_code == 503 and "nothing has swept for" in answer.text
 
             await until(said, 30)
+            seen = time.monotonic() - frozen_at
+            measured(f"/readyz said so {seen:.1f} s after the worker froze")
             await asyncio.sleep(25)  # its turn comes and goes
             assert len(watcher.requests) == 1
         finally:

@@ -1,10 +1,12 @@
 """Delivering: once, in order, again until it works, and never in anybody's way."""
 
 import asyncio
+import time
 
 import pytest
 
 from app.notify.deliver import Deliverer
+from tests.faults.rig import measured
 from tests.notify.hooks import hook, states
 from tests.receivers import HttpReceiver, MailReceiver, Reply
 from tests.world import World
@@ -40,10 +42,12 @@ async def test_a_black_hole_and_a_refusing_mail_server_delay_nobody_else(house: 
         house.project = await house.new_project("Neighbour")
         await hook(house, good, name="neighbour")
         await house.ping(await house.check(channels="*"), "/fail")
+        began = time.monotonic()
         for _ in range(4):
             await house.deliverer.deliver_once()
             await asyncio.sleep(0.2)
         await good.heard(7, within=3)
+        measured(f"the last of 7 arrived {time.monotonic() - began:.2f} s after the first round of sending")
         assert hole.connections <= 4
 
 
@@ -228,9 +232,11 @@ async def test_a_mass_failure_of_one_project_keeps_nobody_else_waiting(house: Wo
         await hook(house, good)
         await house.ping(await house.check(channels="*"), "/fail")
         await house.run("ANALYZE deliveries")
+        began = time.monotonic()
         for _ in range(3):
             await house.deliverer.deliver_once()
         await good.heard(1, within=3)
+        measured(f"the neighbour's arrived {time.monotonic() - began:.2f} s after the first round of sending")
         assert hole.connections <= 4
         hole.hang_up()
 
