@@ -35,9 +35,3 @@ def processor() -> str:
 def resident(pid: int) -> float:
     """Resident memory of a process in MB."""
     return float(psutil.Process(pid).memory_info().rss) / MB
-
-
-def seconds_used(pid: int) -> float:
-    """Processor time of a process and, for PostgreSQL, of those it has now."""
-    process = psutil.Process(pid)
-    return sum(sum(each.cpu_times()[:2]) for each in [process, *process.children()])

@@ -8,11 +8,14 @@ from typing import Any
 
 import psycopg
 
+from app.store.unnest import array
+
 LOOK_UP = """
     SELECT a.project_id, a.monitor_id FROM unnest(%(keys)s::text[]) AS v(key)
     JOIN addresses a ON a.kind = 'ping' AND a.key = v.key AND a.revoked_at IS NULL"""
 LOCK = """
-    SELECT m.* FROM monitors m JOIN unnest(%(projects)s::uuid[], %(ids)s::uuid[]) AS v(project_id, id)
+    SELECT m.project_id, m.id, m.heard, m.run_count FROM monitors m
+    JOIN unnest(%(projects)s::uuid[], %(ids)s::uuid[]) AS v(project_id, id)
         ON (m.project_id, m.id) = (v.project_id, v.id) ORDER BY m.id FOR NO KEY UPDATE OF m"""
 SAVE = """
     UPDATE monitors m SET last_success_at = v.at, last_end_at = v.at, last_applied_at = v.at, heard = m.heard + 1,
@@ -44,15 +47,15 @@ def rate(dsn: str, ids: Sequence[str], batch: int, seconds: float) -> float:
 def record(connection: psycopg.Connection[Any], keys: Sequence[str]) -> None:
     """One batch, in one transaction."""
     with connection.transaction(), connection.cursor() as cursor:
-        places = cursor.execute(LOOK_UP, {"keys": list(keys)}).fetchall()
-        given: dict[str, Any] = {"projects": [p for p, _ in places], "ids": [m for _, m in places]}
+        places = cursor.execute(LOOK_UP, {"keys": array("text", keys)}).fetchall()
+        given = {"projects": array("uuid", [p for p, _ in places]), "ids": array("uuid", [m for _, m in places])}
         rows = cursor.execute(LOCK, given).fetchall()
-        names = [column.name for column in cursor.description or ()]
-        project, id_, heard, runs = (names.index(name) for name in ("project_id", "id", "heard", "run_count"))
+        projects, ids, heard, runs = zip(*rows, strict=True)
         (at,) = cursor.execute("SELECT clock_timestamp()").fetchone() or (None,)
         given = {
-            "projects": [row[project] for row in rows], "ids": [row[id_] for row in rows], "at": [at] * len(rows),
-            "n": [row[heard] + 1 for row in rows], "key": [row[runs] + 1 for row in rows], "memory": [MEMORY] * len(rows),
+            "projects": array("uuid", projects), "ids": array("uuid", ids), "at": array("timestamptz", [at] * len(rows)),
+            "n": array("bigint", [n + 1 for n in heard]), "key": array("bigint", [n + 1 for n in runs]),
+            "memory": array("text", [MEMORY] * len(rows)),
         }  # fmt: skip
         for statement in (SAVE, ADD, RUN):
             cursor.execute(statement, given)
