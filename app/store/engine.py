@@ -93,7 +93,8 @@ def _limit_holding(engine: AsyncEngine, seconds: float) -> None:
 
 async def warnings_of(session: AsyncSession) -> list[str]:
     """What the database warns of on this session's connection from now on; to be asked before a COMMIT and read after it."""
-    heard: list[str] = (await session.connection()).sync_connection.info[WARNINGS]  # type: ignore[union-attr]
+    info = (await session.connection()).sync_connection.info  # type: ignore[union-attr]
+    heard: list[str] = info.setdefault(WARNINGS, [])
     heard.clear()
     return heard
 
