@@ -35,11 +35,10 @@ from app.store import addresses, blackouts, checkins, decisions, monitors
 from app.store.addresses import Address, Place
 from app.store.blackouts import Moment
 from app.store.checkins import Answered, Repeat
-from app.store.engine import InDoubt, Sessions, warnings_of
+from app.store.engine import LOCK_NOT_AVAILABLE, InDoubt, Sessions, warnings_of
 from app.store.rows import Locked
 
 INSTANT = timedelta(microseconds=1)
-LOCK_NOT_AVAILABLE = "55P03"
 
 
 class TooLate(Exception):

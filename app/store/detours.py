@@ -78,9 +78,9 @@ BEHIND = text("""
     ORDER BY n.project_id, n.channel_id, n.monitor_id, n.seq""")
 UNTOLD = text("""
     SELECT NOT EXISTS (
-        SELECT FROM deliveries o JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
+        SELECT FROM deliveries o LEFT JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
         WHERE (o.project_id, o.cause_kind, o.cause_id) = (d.project_id, d.cause_kind, d.cause_id)
-            AND (o.state = 'delivered' OR o.id <> d.id AND o.state IN ('waiting', 'sending')))
+            AND (o.state = 'delivered' OR o.id <> d.id AND o.state IN ('waiting', 'sending') AND c.id IS NOT NULL))
     FROM deliveries d WHERE (d.project_id, d.id) = (:project, :id)""")
 WAY = text(f"""
     SELECT c.id FROM channels c WHERE c.project_id = :project AND c.id <> :channel AND c.disabled_at IS NULL {_BEST}""")  # noqa: S608

@@ -23,6 +23,7 @@ TIMEOUTS = {
 }
 Sessions = async_sessionmaker[AsyncSession]
 WARNINGS = "warnings"
+LOCK_NOT_AVAILABLE = "55P03"  # how PostgreSQL says that a lock_timeout passed
 
 
 class InDoubt(OSError):

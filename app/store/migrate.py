@@ -14,10 +14,10 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from app.errors import Unavailable
+from app.store.engine import LOCK_NOT_AVAILABLE
 
 LOCK_LIMIT = "200ms"  # whoever waits for a table's lock has every ping wait behind it
 TRIES, PAUSE = 300, 0.2  # seconds
-LOCK_NOT_AVAILABLE = "55P03"
 ONE_AT_A_TIME = 0x6D69_7373_6564  # the word "missed": an advisory lock that every migrating process takes
 
 
