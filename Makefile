@@ -33,9 +33,9 @@ prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other peopl
 soak: .venv/.dev ## break everything at random for MINUTES=60, and look that nothing is lost and nothing grows
 	@.venv/bin/python -m tests.faults.soak $(or $(MINUTES),60)
 
-bench: .venv/.dev ## what the SDK costs a task, beside a task without it and one with two requests; a few minutes
-	@sh scripts/debian.sh redis-server
-	@.venv/bin/python -m bench.sdk $(ARGS)
+bench: .venv/.dev ## measure every goal of speed beside its rivals, ten minutes at most; ARGS="pings lists" some of them
+	@sh scripts/debian.sh redis-server wrk
+	@.venv/bin/python -m bench $(ARGS)
 
 bench-scale: .venv/.dev ## pings, sweeps and lists on large tables beside small ones; MONITORS=1000000 CHECK_INS=50000000
 	@sh scripts/debian.sh wrk

@@ -56,7 +56,7 @@ def web(
     """Run one web process: pings, API, health. Needs DATABASE_URL and MISSEDBEAT_SECRET_KEY."""
     import uvicorn
 
-    from app.connection import BoundedConnection
+    from app.connection import configured
     from app.main import create_app
     from app.serve import listen
 
@@ -64,10 +64,7 @@ def web(
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after its own shutdown
         signal.signal(number, lambda *_: None)
-    config = uvicorn.Config(
-        create_app(settings, settings.database_url), lifespan="on", log_config=None, access_log=False, server_header=False,
-        proxy_headers=False, ws="none", http=BoundedConnection, timeout_graceful_shutdown=8,
-    )  # fmt: skip
+    config = configured(create_app(settings, settings.database_url))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listener]))
 
@@ -138,7 +135,7 @@ def doctor(
     data: Data = None,
 ) -> None:
     """Say what is misconfigured and how to mend it; exit status 1 where anything is wrong. Changes nothing, sends nothing."""
-    from app.doctor import examine
+    from app.doctor.examine import examine
 
     checks = list(examine(load(data=data)))
     wrong = any(check.state == "wrong" for check in checks)
@@ -195,7 +192,7 @@ def _deployed(settings: Settings, dsn_on_stdin: bool, keeps_secrets: bool = True
 
 def _check_schema(dsn: str) -> None:
     """Refuse to start on a database that was not migrated; one that cannot be reached yet is waited for at work."""
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import DBAPIError, OperationalError
 
     from app.store.migrate import pending
 
@@ -204,6 +201,9 @@ def _check_schema(dsn: str) -> None:
             raise BadSettings("the database is not migrated: run `missedbeat-server migrate` first")
     except OperationalError as error:
         structlog.get_logger().warning("the database cannot be reached yet", error=str(error.orig).splitlines()[0])
+    except DBAPIError as error:
+        words = str(error.orig).splitlines()[0]
+        raise BadSettings(f"the database refuses: {words}; see `missedbeat-server doctor`") from None
 
 
 def _refuse_another_database(settings: Settings) -> None:

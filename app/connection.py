@@ -1,15 +1,30 @@
-"""One connection of the web door: what may come before a request is whole is bounded in size and time, so that nobody can
-fill our memory or hold our sockets without saying anything. Bodies are bounded where they are read."""
+"""Connections of the web door: how uvicorn serves them, and one of them: what may come before a request is whole is bounded in
+size and time, so that nobody can fill our memory or hold our sockets without saying anything. Bodies are bounded where they are
+read."""
 
 import asyncio
+import resource
 from typing import Any
 
+from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
 HEAD_SECONDS = 15.0
 LINGER = 1.0  # seconds that a connection without a request is kept while the process stops
+MOST_FILES = 65_536
 REFUSED = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def configured(app: Any) -> Config:
+    """How every web process serves its app; the bench serves what it compares with us the same way. As many connections as the
+    system lets us have: the usual 1,024 are soon filled by who says nothing."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES), most))
+    return Config(
+        app, lifespan="on", log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
+        http=BoundedConnection, timeout_graceful_shutdown=8,
+    )  # fmt: skip
 
 
 class BoundedConnection(HttpToolsProtocol):

@@ -53,10 +53,15 @@ def _figures(read: Vitals, ticking: list[Ticking]) -> dict[str, Any]:
             "age_seconds": read.deliver_age, "oldest_seconds": read.oldest_delivery, "stuck_seconds": read.stuck_delivery,
         },
         "horizon_lag_seconds": read.horizon_lag,
+        "canary_age_seconds": read.canary_age,
+        "held_seconds": read.held,
+        "clock_set_back_seconds": read.set_back,
+        "blackout_seconds_day": read.deaf_today,
         "web": [{"process": str(t.process), "tick_age_seconds": round(t.age, 3), "signed_off": t.left} for t in ticking],
         "partition_days_ahead": read.days_ahead,
         "audits": {"age_seconds": read.audit_age, "findings": {name: asdict(audit) for name, audit in read.audits.items()}},
         "notices_untold": read.untold,
+        "notices_untold_seconds": read.untold_age,
     }  # fmt: skip
 
 

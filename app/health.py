@@ -4,7 +4,7 @@ import hmac
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -34,8 +34,7 @@ def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRoute
         missing = [] if accepting() else ["pings are not accepted: the database does not take our ticks"]
         try:
             async with shared(request).sessions() as session:
-                now, beats = await blackouts.now(session), await blackouts.beats(session)
-            missing += _not_beating(now, beats)
+                missing += _not_beating(await blackouts.beats(session))
         except (SQLAlchemyError, OSError, TimeoutError):
             missing.append("the database cannot be reached")
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
@@ -56,14 +55,14 @@ def health_routes(accepting: Callable[[], bool], metrics_token: str) -> APIRoute
     return router
 
 
-def _not_beating(now: datetime, beats: dict[str, datetime]) -> list[str]:
+def _not_beating(beats: dict[str, timedelta]) -> list[str]:
     missing = []
     for name, done in (("sweep", "swept"), ("deliver", "delivered")):
-        at = beats.get(name)
-        if at is None:
+        age = beats.get(name)
+        if age is None:
             missing.append(f"nothing has ever {done}: is a worker running?")
-        elif now - at > BEAT_FRESH_FOR:
-            missing.append(f"nothing has {done} since {at.isoformat(timespec='seconds')}")
+        elif age > BEAT_FRESH_FOR:
+            missing.append(f"nothing has {done} for {age.total_seconds():.0f} s")
     return missing
 
 
@@ -102,6 +101,10 @@ def _lines(read: Vitals, counted: Mapping[str, Mapping[str, int]]) -> str:
         "missedbeat_oldest_delivery_seconds": ("Age of the oldest delivery that waits to be sent.", read.oldest_delivery),
         "missedbeat_stuck_delivery_seconds": ("How long a delivery is due to a channel nobody sends to.", read.stuck_delivery),
         "missedbeat_horizon_lag_seconds": ("How far the horizon, up to which silence is judged, lies back.", read.horizon_lag),
+        "missedbeat_canary_age_seconds": (
+            "Time since a check-in of our own came through the public address, or the first did not; -1 while none is sent.",
+            read.canary_age,
+        ),
         "missedbeat_clock_set_back_seconds": (
             "How far the database's clock is behind its own newest tick; time stands still until it is there again.",
             read.set_back,

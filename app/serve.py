@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import http.client
 import json
 import os
 import secrets
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -105,7 +105,8 @@ class Serve:
     def _describe_children(self, listener: socket.socket, mail: socket.socket | None) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="counters-", dir=self.settings.data)
         os.environ["MISSEDBEAT_SECRET_KEY"] = self.settings.secret_key
-        os.environ["MISSEDBEAT_BASE_URL"] = self.settings.address
+        os.environ["MISSEDBEAT_BASE_URL"] = self.settings.base_url  # where it is empty no canary is sent: nothing is public
+        os.environ["MISSEDBEAT_HOST"], os.environ["MISSEDBEAT_PORT"] = self.settings.host, str(self.settings.port)
         fd = listener.fileno()
         self.children = [Child(f"web {n + 1}", ["web", "--fd", str(fd)], (fd,)) for n in range(self.settings.workers)]
         self.children.append(Child("worker", ["worker"]))
@@ -131,7 +132,7 @@ class Serve:
         log.error("PostgreSQL died and is started again")
         try:
             server.restart()
-        except Unavailable as error:
+        except (Unavailable, OSError, subprocess.SubprocessError) as error:
             log.error("PostgreSQL cannot be started yet", error=str(error)[-500:])
             time.sleep(SHORT_REST)
 
@@ -141,19 +142,28 @@ class Serve:
             if child.process is not None and child.process.poll() is not None:
                 self._note_death(child, child.process)
             if child.process is None and monotonic() >= child.start_again_at:
-                child.process = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-P", "-m", "app.cli", *child.command, "--dsn-on-stdin"],
-                    stdin=subprocess.PIPE,
-                    pass_fds=child.fds,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,  # noqa: PLW1509 (this process has one thread)
-                )
-                child.started_at, child.told = monotonic(), False
+                self._start(child)
             if child.process is not None and child.process.stdin is not None and self.dsn and not child.told:
                 with contextlib.suppress(BrokenPipeError):
                     child.process.stdin.write(f"{self.dsn}\n".encode())
                     child.process.stdin.close()
                 child.told = True
+
+    def _start(self, child: Child) -> None:
+        """Try once; where the machine has no process or memory to give now, a later look tries again."""
+        try:
+            child.process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", "app.cli", *child.command, "--dsn-on-stdin"],
+                stdin=subprocess.PIPE,
+                pass_fds=child.fds,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (this process has one thread)
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("a process cannot be started yet", process=child.name, error=str(error))
+            child.start_again_at = monotonic() + SHORT_REST
+        else:
+            child.started_at, child.told = monotonic(), False
 
     def _note_death(self, child: Child, process: "subprocess.Popen[bytes]") -> None:
         mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
@@ -161,7 +171,7 @@ class Serve:
         log.error("a process died and is started again", process=child.name, code=process.returncode)
         if process.stdin is not None:
             process.stdin.close()
-        child.process, child.start_again_at = None, monotonic() + (1.0 if quick else 0.0)
+        child.process, child.start_again_at = None, monotonic() + (SHORT_REST if quick else 0.0)
 
     def _stop_children(self) -> None:
         running = [child.process for child in self.children if child.process is not None]
@@ -242,7 +252,7 @@ def is_ready(listener: socket.socket) -> bool:
     try:
         with opener.open(url, timeout=1) as answer:
             return bool(json.load(answer)["ready"])
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
 
 

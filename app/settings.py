@@ -4,7 +4,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     @classmethod
     def _called(cls, value: str) -> str:
         parts = urlsplit(value.strip())
-        if value.strip() and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None):
+        if value.strip() and (not _leads_somewhere(parts) or parts.username is not None):
             raise ValueError("must be an http or https URL without a user, such as https://hc.example.com/ping/<id>")
         return value.strip()
 
@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     @classmethod
     def _http(cls, value: str) -> str:
         parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        if value and (not _leads_somewhere(parts) or parts.query or parts.fragment):
             raise ValueError("must be the public address, such as https://ping.example.com or https://example.com/missedbeat")
         return value.rstrip("/")
 
@@ -150,10 +150,17 @@ class Settings(BaseSettings):
         return urlsplit(self.address).path
 
 
+def _leads_somewhere(parts: SplitResult) -> bool:
+    """Raises ValueError where the port is none."""
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+
+
 def load(**given: object) -> Settings:
     """The settings, with those a command line gave on top. Raises BadSettings with one line for each thing to mend."""
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f".env: the file cannot be read: {getattr(error, 'strerror', None) or 'it is not in UTF-8'}") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -161,3 +168,8 @@ def load(**given: object) -> Settings:
             variable = name if name.isupper() else f"MISSEDBEAT_{name.upper()}"
             lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
         raise BadSettings("\n".join(lines)) from None
+    if settings.database_url:
+        from app.store import database_url
+
+        database_url.check(settings.database_url)
+    return settings

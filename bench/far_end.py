@@ -2,8 +2,24 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from subprocess import PIPE, Popen
+
+from tests.sdk.brokers import ROOT, tied
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+
+@contextmanager
+def far_end(how: str) -> Iterator[int]:
+    """The port of such a server, a process of its own, until the block ends."""
+    process = Popen(tied(sys.executable, "-m", "bench.far_end", how), cwd=ROOT, stdout=PIPE, text=True)
+    try:
+        yield int((process.stdout or sys.stdin).readline())
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def serve(seconds: float | None) -> None:

@@ -1,5 +1,5 @@
 """What the SDK costs: tasks a second of a worker with it, beside one without it and one with two requests a task; the time of its
-hooks; its memory when nothing can be sent. `make bench`; ends with 1 when a goal is missed.
+hooks; its memory when nothing can be sent. Goal 7.
 
 The variants take turns, and each is compared with the one without any watching in its own round, so that what else the machine
 does meets all of them; the median of these ratios counts. The naive one is so slow that it takes part in some rounds only.
@@ -11,19 +11,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from celery import Celery
 
+from bench.far_end import far_end
+from bench.machine import MB
+from bench.report import Goal, Part, table
+from bench.rounds import shown, spread, turned
 from tests.sdk.brokers import ROOT, Redis, tied
 
-ROUNDS = 7
+ROUNDS = 3
 NAIVE_EVERY = 3
 PATIENCE = 120.0
-MB = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -50,38 +53,42 @@ VARIANTS = [
 ]
 
 
-def main() -> int:
-    """Measure everything and print it; 1 when a goal is missed."""
-    with tempfile.TemporaryDirectory(prefix="missedbeat-bench-") as name, far_ends() as ports, Redis(Path(name)) as broker:
-        missed = rates(broker, ports, Path(name)) + hooks(ports) + memory(ports)
-    print(f"\n{len(missed)} of the goals missed: {', '.join(missed)}" if missed else "\nAll goals are met.")
-    return 1 if missed else 0
+def measure() -> Part:
+    """All of it."""
+    part = Part()
+    with tempfile.TemporaryDirectory(prefix="missedbeat-bench-") as name, ExitStack() as stack:
+        broker = stack.enter_context(Redis(Path(name)))
+        ports = {how: stack.enter_context(far_end(how)) for how in ("0.05", "hang")}
+        rates(part, broker, ports, Path(name))
+        hooks(part, ports)
+        memory(part, ports)
+    return part
 
 
-def rates(broker: Redis, ports: dict[str, int], folder: Path) -> list[str]:
-    """Tasks a second of every variant, and of how many of those without watching in the same round; who misses the goal."""
+def rates(part: Part, broker: Redis, ports: dict[str, int], folder: Path) -> None:
+    """Tasks a second of every variant, and of how many of those without watching in the same round."""
     rounds: list[dict[str, float]] = []
     for number in range(ROUNDS):
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
         variants = [variant for variant in VARIANTS if variant.watched != "naive" or number % NAIVE_EVERY == 0]
-        turn = number % len(variants)
-        rounds.append({v.name: measure(v, broker, ports, folder) for v in variants[turn:] + variants[:turn]})
-    print(f"{'medians of ' + str(ROUNDS) + ' rounds':46} {'tasks/s':>9} {'ratio':>7}   lowest to highest")
-    return [variant.name for variant in VARIANTS if not reaches(variant, rounds)]
+        rounds.append({v.name: execute(v, broker, ports, folder) for v in turned(variants, number)})
+    rows = [compared(part, variant, rounds) for variant in VARIANTS]
+    head = ["task", "watched", "tasks/s", "of not watched"]
+    part.say(f"Tasks of a Celery worker, medians of {ROUNDS} rounds (lowest to highest)", table(head, rows))
+    part.figures["tasks/s"] = rounds
 
 
-def reaches(variant: Variant, rounds: list[dict[str, float]]) -> bool:
-    """Print a line about it; whether it keeps to its goal."""
+def compared(part: Part, variant: Variant, rounds: list[dict[str, float]]) -> list[str]:
+    """A line about it; its goal, where it has one."""
     (base,) = [each.name for each in VARIANTS if each.task == variant.task and each.watched == "none"]
     took_part = [found for found in rounds if variant.name in found]
-    ratios = [found[variant.name] / found[base] for found in took_part]
-    rate, ratio = median(found[variant.name] for found in took_part), median(ratios)
-    goal = f"   goal {variant.goal:.2f}" if variant.goal else ""
-    print(f"{variant.name:46} {rate:9.1f} {ratio:7.3f}   {min(ratios):.2f} to {max(ratios):.2f}{goal}")
-    return variant.goal is None or ratio >= variant.goal
+    ratio = spread(found[variant.name] / found[base] for found in took_part)
+    if variant.goal is not None:
+        part.goals.append(Goal(7, f"tasks/s of not watched: {variant.name}", ratio.median, variant.goal, most=False))
+    task, _, watched = variant.name.partition(", ")
+    return [task, watched, shown(median(found[variant.name] for found in took_part)), str(ratio)]
 
 
-def measure(variant: Variant, broker: Redis, ports: dict[str, int], folder: Path) -> float:
+def execute(variant: Variant, broker: Redis, ports: dict[str, int], folder: Path) -> float:
     """Tasks a second, from the first execution to the last, of a worker that finds all of them waiting."""
     url = broker.fresh()
     marks = folder / "marks"
@@ -98,18 +105,23 @@ def measure(variant: Variant, broker: Redis, ports: dict[str, int], folder: Path
     return variant.count / (last - first)
 
 
-def hooks(ports: dict[str, int]) -> list[str]:
+def hooks(part: Part, ports: dict[str, int]) -> None:
     """What the signals around a task take in the process that executes it, with everything that listens to them."""
     p50, p99 = told_by("bench.hooks", ports)
-    print(f"\nhook: p50 {p50:.1f} µs, p99 {p99:.1f} µs   goal p99 100 µs")
-    return ["hook"] if p99 >= 100 else []
+    part.say(f"Hook: p50 {p50:.1f} µs, p99 {p99:.1f} µs.")
+    part.figures["hook in µs"] = {"p50": p50, "p99": p99}
+    part.goals.append(Goal(7, "p99 of a hook of the SDK", p99, 100, "µs"))
 
 
-def memory(ports: dict[str, int]) -> list[str]:
+def memory(part: Part, ports: dict[str, int]) -> None:
     """What the SDK holds when 10,000 events wait for a server that hangs."""
     queued, held = told_by("bench.memory", ports)
-    print(f"memory: {held / MB:.1f} MB with {queued:.0f} events waiting   goal 5 MB with 10000")
-    return ["memory"] if held > 5 * MB or queued < 10_000 else []
+    part.say(f"Memory of the SDK: {held / MB:.1f} MB with {queued:,.0f} events waiting.")
+    part.figures["memory in MB"] = {"events": queued, "held": held / MB}
+    part.goals += [
+        Goal(7, "memory of the SDK with these events waiting", held / MB, 5, "MB"),
+        Goal(7, "events that wait where nothing can be sent", queued, 10_000, most=False),
+    ]
 
 
 def told_by(module: str, ports: dict[str, int]) -> list[float]:
@@ -146,21 +158,6 @@ def environment(watched: str, broker: str, port: int) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if not name.startswith("MISSEDBEAT_")}, **ours}
 
 
-@contextmanager
-def far_ends() -> Iterator[dict[str, int]]:
-    """The ports of a server that takes 50 ms and of one that hangs."""
-    started = {
-        how: subprocess.Popen(tied(sys.executable, "-m", "bench.far_end", how), cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        for how in ("0.05", "hang")
-    }
-    try:
-        yield {how: int((server.stdout or sys.stdin).readline()) for how, server in started.items()}
-    finally:
-        for server in started.values():
-            server.kill()
-            server.wait()
-
-
 def wait_for_lines(path: Path, count: int) -> None:
     """Return when the file has so many."""
     until = time.monotonic() + PATIENCE
@@ -168,7 +165,3 @@ def wait_for_lines(path: Path, count: int) -> None:
         if time.monotonic() > until:
             raise TimeoutError("the tasks were not executed; see worker.log")
         time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

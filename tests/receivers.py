@@ -75,12 +75,14 @@ class _Heard:
 
 class HttpReceiver(_Heard):
     """`async with HttpReceiver() as receiver:` answers 200 ok to everything, on 127.0.0.1. What is put into `answers` is
-    answered first, one for each request, in order. `requests` is all it was sent, `connections` how often it was called."""
+    answered first, one for each request, in order; what holds the bytes in `poison` is never taken. `requests` is all it was
+    sent, `connections` how often it was called."""
 
     def __init__(self, *answers: Reply, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
         self.answers = list(answers)
         self.always = Reply()
+        self.poison = b""
         self.requests: list[Request] = []
         self.connections = 0
         self.cut = 0
@@ -122,7 +124,7 @@ class HttpReceiver(_Heard):
             while (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
                 await self._note()
-                await self._reply(self.answers.pop(0) if self.answers else self.always, reader, writer)
+                await self._reply(self._answer_to(request), reader, writer)
         except (ConnectionError, ssl.SSLError, asyncio.CancelledError):
             self.cut += 1
         finally:
@@ -130,6 +132,11 @@ class HttpReceiver(_Heard):
             writer.close()
             with suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
                 await writer.wait_closed()
+
+    def _answer_to(self, request: Request) -> Reply:
+        if self.poison and self.poison in request.body:
+            return Reply(500)
+        return self.answers.pop(0) if self.answers else self.always
 
     async def _reply(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if reply.hang:

@@ -30,7 +30,7 @@ BROAD_EXCEPTS = {
     "app/worker.py": (1, "the job wrapper: log, count, carry on with the other jobs"),
     "app/ingest/inbox.py": (1, "the flusher: whoever waits must get an answer"),
     "app/sweeper/sweep.py": (1, "one row: poison is set aside and the sweep goes on"),
-    "app/notify/deliver.py": (1, "rendering: a plain fallback goes out instead"),
+    "app/notify/deliver.py": (2, "rendering: a plain fallback goes out instead; sending: our fault is tried again too"),
     "sdk/missedbeat/guard.py": (2, "nothing of the SDK may reach the program that it watches"),
 }
 # Who opens a transaction and so may commit it; everybody else works inside one.

@@ -88,7 +88,7 @@ def _missed(facts: dict[str, Any]) -> str:
     return (
         f"Expected at {_clock(facts['slot'], facts)} by its schedule, {facts['schedule']}; "
         f"not heard of by {_clock(facts['deadline'], facts)}, "
-        f"{_span(facts['grace'])} of grace included; {heard}.{started}"
+        f"{_span(facts['grace'])} of grace included; {heard}.{started}{_deaf(facts)}"
     )
 
 
@@ -106,7 +106,7 @@ def _not_dispatched(facts: dict[str, Any]) -> str:
         return f"It was not dispatched at {_clock(facts['at'], facts)}: {facts['cause']}."
     return (
         f"Expected at {_clock(facts['slot'], facts)} by its schedule, {facts['schedule']}; its scheduler did not dispatch it by "
-        f"{_clock(facts['deadline'], facts)}, {_span(facts['grace'])} of grace included; {_last_heard(facts)}."
+        f"{_clock(facts['deadline'], facts)}, {_span(facts['grace'])} of grace included; {_last_heard(facts)}.{_deaf(facts)}"
     )
 
 
@@ -180,6 +180,13 @@ def _last_heard(facts: dict[str, Any]) -> str:
         return f"last heartbeat at {_clock(beat, facts)}" if beat else "nothing was ever heard of it"
     last = facts["check_ins"][-1]
     return f"last heard: {last['signal']} at {_clock(last['at'], facts)}"
+
+
+def _deaf(facts: dict[str, Any]) -> str:
+    """When we could not hear, where that was between what was heard last and the deadline: it explains a deadline put off."""
+    heard = facts["check_ins"][-1]["at"] if facts["check_ins"] else facts.get("last_success") or ""
+    deaf = [(start, end) for start, end in facts.get("blackouts", []) if heard < end and start < facts["deadline"]]
+    return f" We could not hear from {_clock(deaf[-1][0], facts)} to {_clock(deaf[-1][1], facts)}." if deaf else ""
 
 
 def _clock(text: str | None, facts: dict[str, Any]) -> str:

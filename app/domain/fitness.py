@@ -8,6 +8,7 @@ SWEEP_EVERY = 10.0  # seconds that a loop of the worker may stay away
 LAG = 60.0
 STUCK = 120.0
 DEAF = 45.0  # more than a replica that is gone, or a canary under way, holds silence back
+CANARY = 60.0
 SET_BACK = 2.0
 AUDIT_EVERY = 300.0
 UNTOLD = 1800.0
@@ -31,7 +32,8 @@ class Vitals:
     `sweep_lag`: of the oldest passed deadline that nobody judged. `stuck_delivery`: since when something is due to a channel to
     which nobody is sending. `horizon_lag`: how far back silence is judged, which grows while no web process ticks. `set_back`:
     how far the database's clock is behind its own newest tick. `held`: what the breaker for mass silence adds to it.
-    `deaf_today`: blackouts of the last 24 hours.
+    `canary_age`: since a check-in of our own came through the public address, or since the first that did not; NEVER while none
+    is sent. `deaf_today`: blackouts of the last 24 hours.
     """
 
     sweep_lag: float
@@ -40,6 +42,7 @@ class Vitals:
     oldest_delivery: float
     stuck_delivery: float
     horizon_lag: float
+    canary_age: float
     set_back: float
     held: float
     deaf_today: float
@@ -66,7 +69,7 @@ WORKER = "Look at the log of the worker; is one running, and does the database a
 
 def complaints(v: Vitals) -> list[Complaint]:
     """Everything that is wrong, the grave first; nothing where all is well."""
-    found = [*_of_the_loops(v), *_of_the_work(v), *_of_the_house(v)]
+    found = [*_of_the_loops(v), *_of_the_work(v), *_of_our_doubts(v), *_of_the_house(v)]
     return sorted(found, key=lambda complaint: not complaint.grave)
 
 
@@ -102,16 +105,24 @@ def _of_the_work(v: Vitals) -> list[Complaint]:
     return found
 
 
-def _of_the_house(v: Vitals) -> list[Complaint]:
+def _of_our_doubts(v: Vitals) -> list[Complaint]:
     found = []
     if v.set_back > SET_BACK:
         words = f"the database's clock was set back; no silence is judged for the next {v.set_back:.0f} s"
         found.append(
             Complaint("clock", words, "Let the database's machine set its clock by NTP, in small steps", v.set_back > LAG)
         )
+    if v.canary_age > CANARY:
+        words = f"check-ins of our own are sent and none has come through the public address for {v.canary_age:.0f} s"
+        found.append(Complaint("canary", words, "See whether MISSEDBEAT_BASE_URL reaches us: proxy, DNS, certificate"))
     if v.held > 0:
         words = f"very many jobs fell silent at once; verdicts of the last {v.held:.0f} s are held, ten minutes at most"
         found.append(Complaint("mass silence", words, "See whether their pings reach us: proxy, DNS, certificate"))
+    return found
+
+
+def _of_the_house(v: Vitals) -> list[Complaint]:
+    found = []
     if v.days_ahead < DAYS_AHEAD:
         words = f"check-ins have room for {v.days_ahead} more days only"
         found.append(Complaint("partitions", words, "The worker makes partitions each hour: its log says what kept it"))

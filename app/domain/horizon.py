@@ -21,7 +21,8 @@ class Blackout:
 @dataclass(frozen=True, slots=True)
 class Canary:
     """Check-ins of our own through the public address: the newest that was heard, the first sent since and not heard, the
-    newest sent."""
+    newest sent. What was lost before nobody sent any for half a minute does not count: with whoever sends them away, that proves
+    nothing."""
 
     heard: datetime | None = None
     failing_since: datetime | None = None
@@ -65,6 +66,14 @@ class Horizon:
         """The end of that blackout."""
         blackout = self.deafness(opens, closes)
         return None if blackout is None else blackout.end
+
+    def unheard_since(self, end: datetime, span: timedelta, heard_at: datetime | None) -> datetime | None:
+        """Where `end` is that of a blackout: when the first began that reached into the `span` before it, and past what was
+        heard last. None for any other instant."""
+        if not any(b.start < end <= b.end for b in self.blackouts):
+            return None
+        since = end - span if heard_at is None else max(end - span, heard_at)
+        return min((b.start for b in self.blackouts if b.start < end and b.end > since), default=None)
 
 
 def horizon_at(

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any, Self
@@ -86,6 +86,14 @@ class Told:
         moments = {key: datetime.fromisoformat(given[key]) for key in MOMENTS if given.get(key) is not None}
         return cls(**(given | moments | {key: tuple(given.get(key, ())) for key in ("tags", "earlier")}))
 
+    @classmethod
+    def salvaged(cls, data: object, at: datetime) -> Self:
+        """What is left of one that `from_json` cannot read: its words, with `at` for when. Never raises."""
+        words = ("name", "slug", "unique_key", "reason", "explain", "incident_id", "channel", "failure")
+        given = data if isinstance(data, Mapping) else {}
+        left = {key: given[key] for key in words if isinstance(given.get(key), str)}
+        return cls(kind=f"{given.get('kind', '')}", at=at, project=f"{given.get('project', '')}", **left)
+
     def before(self) -> "tuple[Told, ...]":
         """What `earlier` holds, oldest first."""
         return tuple(Told.from_json(data) for data in self.earlier)
@@ -165,7 +173,7 @@ def plain(told: Told) -> Message:
     """The least that can be said, for when `compose` raised: state and monitor. Never raises."""
     name = "".join(c if c.isprintable() else " " for c in f"{told.name or told.channel or told.project}"[:NAME_LIMIT])
     title = f"{STATES.get(told.kind, 'NOTICE')}: {name}"
-    return Message(told.kind, title, f"{title}.", (), "", "", f"{told.incident_id}", told)
+    return Message(told.kind, title, f"{title}.", (), "", "", f"{told.incident_id}", replace(told, earlier=()))
 
 
 def clean(text: str, limit: int) -> str:

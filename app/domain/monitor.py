@@ -129,7 +129,8 @@ def on_expect_first(monitor: Monitor, now: datetime, horizon: Horizon) -> Decisi
 
 def as_seen(monitor: Monitor, now: datetime, horizon: Horizon) -> Seen:
     """What a reader is shown: the status that `on_silence` would decide, and `late` past a slot but inside its grace."""
-    m = on_silence(monitor, horizon).monitor
+    deadline = monitor.deadline()
+    m = monitor if deadline is None or deadline >= horizon.at else on_silence(monitor, horizon).monitor
     late = m.status in (Status.UP, Status.NEW) and m.due is not None and m.due < now and not m.waits()
     return Seen("late" if late else str(m.status), m.running, m.due, m.deadline())
 

@@ -47,8 +47,7 @@ class Turn:
     def slot_passed(self, due: datetime, deadline: datetime) -> None:
         """The expected slot was not heard of by its deadline: missed, or unknown where we were deaf."""
         m = self.m
-        opens = due - slots.early(m.rule.schedule, due, m.rule.early)
-        blackout = self.horizon.deafness(opens, deadline)
+        blackout = self.horizon.deafness(self.opening(due), deadline)
         key = self.new_key()
         if blackout is not None:
             self.record(RunRecord(key=key, at=self.horizon.at, slot=due, outcome=Outcome.UNKNOWN))
@@ -68,6 +67,17 @@ class Turn:
                 m.rule.schedule, Declared
             ):  # its scheduler alone knows whether another follows
                 self.turn(Status.DOWN, deadline, Reason.NOT_DISPATCHED if m.rule.dispatched else Reason.MISSED)
+
+    def opening(self, due: datetime) -> datetime:
+        """When the window of an expected slot opens. `every` that goes on from a blackout may have run unheard, in this one or
+        in one shortly before, so its next run may come that much earlier."""
+        m = self.m
+        ahead, schedule = slots.early(m.rule.schedule, due, m.rule.early), m.rule.schedule
+        if isinstance(schedule, Every) and m.anchor is not None:
+            since = self.horizon.unheard_since(m.anchor, schedule.period + m.rule.grace, m.last_applied_at)
+            if since is not None:
+                return max(m.anchor, since + schedule.period - ahead)
+        return due - ahead
 
     def run_passed(self, run: Run, deadline: datetime) -> None:
         """An open run passed its deadline: overrun, lost, or unknown where we were deaf. It stays open until its end is heard."""

@@ -5,7 +5,8 @@
 3. for each slice: lock the monitors in order of id in one statement, read what is known of the runs
 4. decide in the domain, event by event
 5. write everything in a handful of statements
-6. the guard: what took longer than the margin must not commit, for the sweeper may have judged what this disproves
+6. the guard: what took longer than the margin must not commit, for the sweeper may have judged what this disproves; of the
+   first slice since its last byte was read, of the others, which have waited for the ones before them, since they began
 7. COMMIT
 
 Every step may be done again: the same events change nothing twice.
@@ -14,7 +15,7 @@ Every step may be done again: the same events change nothing twice.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
@@ -64,8 +65,8 @@ class Recorder:
             log.warning("a program had to drop events", source=batch.envelope.source, dropped=dict(batch.envelope.dropped))
         answer, clock, places = await self._again(lambda: self._prepare(reporter, batch, heard_at))
         said = sorted(batch.said, key=in_turn)
-        for part in slices(said, AT_ONCE) if said else ():
-            ledger = await self._again(_Slice(self, reporter, batch, part, clock, places))
+        for number, part in enumerate(slices(said, AT_ONCE) if said else ()):
+            ledger = await self._again(_Slice(self, reporter, batch, part, clock, places, is_first=number == 0))
             answer = _sum(answer, ledger.answer)
         return answer
 
@@ -116,10 +117,12 @@ class _Slice:
     said: Sequence[RunSaid | Heartbeat]
     clock: Clock
     places: Places
+    is_first: bool
     with_waiting: bool = False
 
     async def __call__(self) -> Ledger:
-        """All of it, in one transaction. Raises TooLate, and Turned where the next try must lock more."""
+        """All of it, in one transaction. Raises TooLate, Unavailable where another try would be too late as well, and Turned
+        where the next try must lock more."""
         async with self.recorder.sessions() as session:
             moment = await blackouts.moment(session, self.recorder.margin)
             ledger = await self._look_up(session, moment)
@@ -130,10 +133,16 @@ class _Slice:
                 self.with_waiting = True
                 raise
             await self._write(session, ledger)
-            if ledger.made and await blackouts.now(session) - moment.now >= self.recorder.margin:
-                raise TooLate
+            if ledger.made:
+                self._guard(await blackouts.now(session), moment)
             await session.commit()
         return ledger
+
+    def _guard(self, now: datetime, moment: Moment) -> None:
+        if self.is_first and now - self.clock.received >= self.recorder.margin:
+            raise Unavailable
+        if now - moment.now >= self.recorder.margin:
+            raise TooLate
 
     async def _look_up(self, session: AsyncSession, moment: Moment) -> Ledger:
         project, envelope = self.reporter.project, self.batch.envelope

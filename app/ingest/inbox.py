@@ -1,6 +1,7 @@
 """The inbox: pings wait here for their batch. While one batch commits the next one fills; load makes the batches, no timer.
 
-Bounded in number and bytes; what waits in it longer than half the margin is refused, so that a refusal is quick and honest.
+Bounded in number, bytes and time: what would wait in it longer than half the margin is refused at once, by the pace of the last
+batches; and what waited so long after all, then. So a refusal is quick and honest.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from app.domain.skew import OLDEST_REPORT
 from app.errors import in_words
 from app.ingest import answers
 from app.ingest.answers import Answer
+from app.ingest.deafness import Deafness
 from app.ingest.ping import Ping
 from app.ingest.record import TooLate, record
 from app.store import blackouts, partitions
@@ -54,20 +56,27 @@ class Inbox:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._open = True
-        self.failing_since: float | None = None
+        self._pace = 0.0  # seconds that a batch takes, as the last ones did
+        self._began: float | None = None  # the batch under way
+        self.deafness = Deafness()
         self._unrecorded = 0
         self._silent_until = 0.0
 
     async def hear(self, ping: Ping) -> Answer:
         """Record a ping and return its answer: 2xx only after COMMIT, 503 when it cannot be recorded now."""
         full = len(self._waiting) >= MOST_WAITING or self._bytes + len(ping.body) > MOST_BYTES
-        if not self._open or full:
+        if not self._open or full or self._wait() > self._margin.total_seconds() / 2:
             return answers.BUSY
         waiting = Waiting(ping, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._bytes += len(ping.body)
         self._filled.set()
         return await waiting.answer
+
+    def _wait(self) -> float:
+        """Seconds for which a ping heard now is likely to wait: what is left of the batch under way, and those before its own."""
+        left = 0.0 if self._began is None else max(0.0, self._pace - (monotonic() - self._began))
+        return left + self._pace * (len(self._waiting) // BATCH)
 
     async def run(self) -> None:
         """Flush until closed and empty."""
@@ -114,6 +123,7 @@ class Inbox:
         if not batch:
             return
         metrics.BATCH_SIZE.observe(len(batch))
+        self._began = began = monotonic()
         with metrics.BATCH_SECONDS.time():
             try:
                 await self._record(batch)
@@ -124,11 +134,20 @@ class Inbox:
             finally:
                 for waiting in batch:
                     _resolve(waiting, answers.AWAY)
+                self._note_outcome(batch)
+                self._pace += (monotonic() - began - self._pace) / 2
+                self._began = None
+
+    def _note_outcome(self, batch: Sequence[Waiting]) -> None:
+        """Whether anything of it was recorded. Who was told that there is no such monitor proves nothing either way."""
+        statuses = {w.answer.result().status for w in batch if not w.answer.cancelled()}
+        if any(status < 300 for status in statuses):
+            self.deafness.recorded(monotonic())
+        elif any(status >= 500 for status in statuses):
+            self.deafness.failed(monotonic())
 
     def _note_away(self, error: BaseException) -> None:
-        """Remember since when recording fails; say so now and then, for clients that try again at once must not flood the log."""
-        if self.failing_since is None:
-            self.failing_since = monotonic()
+        """Say so now and then, for clients that try again at once must not flood the log."""
         self._unrecorded += 1
         if monotonic() >= self._silent_until:
             log.warning("batches not recorded", batches=self._unrecorded, error=in_words(error))
@@ -151,11 +170,6 @@ class Inbox:
         else:
             for waiting, result in zip(batch, results, strict=True):
                 _resolve(waiting, result)
-
-    def works_again(self, failing_since: float) -> None:
-        """What failed since then has been seen to work."""
-        if self.failing_since == failing_since:
-            self.failing_since = None
 
     async def _record_apart(self, batch: Sequence[Waiting], error: Exception, again: bool) -> None:
         """An error of data: make a partition that is missing; else halve the batch until the bad check-in stands alone."""

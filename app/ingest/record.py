@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic
@@ -34,7 +35,7 @@ from app.store import addresses, blackouts, checkins, decisions, monitors
 from app.store.addresses import Address, Place
 from app.store.blackouts import Moment
 from app.store.checkins import Answered, Repeat
-from app.store.engine import Sessions
+from app.store.engine import LOCK_NOT_AVAILABLE, InDoubt, Sessions, warnings_of
 from app.store.rows import Locked
 
 INSTANT = timedelta(microseconds=1)
@@ -58,6 +59,7 @@ class Recording:
     keys: Mapping[bytes, UUID]  # API keys that pings came with, and what they open
     rows: dict[UUID, Locked]
     repeats: dict[Repeat, Answered]
+    patient: bool  # a row that is missing is gone; impatient, it may be held by somebody else
     full: set[Address] = field(default_factory=set)  # whose monitor could not be made: the project is full
     made: list[tuple[Locked, Decision]] = field(default_factory=list)
     check_ins: list[dict[str, Any]] = field(default_factory=list)
@@ -76,15 +78,35 @@ class Hearing:
 
 async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, ping_limit: int) -> list[Answer]:
     """Record a batch and return the answer for each, in order. Raises TooLate, or what the database raised; in both cases
-    nothing was recorded, unless COMMIT itself failed, which leaves it open."""
-    created, full = await create_missing(sessions, batch)
+    nothing was recorded, unless COMMIT itself failed, which leaves it open.
+
+    A row that somebody else holds for too long, such as a sweeper that was frozen, refuses its own pings and no others.
+    """
+    made = await create_missing(sessions, batch)
+    try:
+        return await _record(sessions, batch, made, margin, ping_limit)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+    return await _record(sessions, batch, made, margin, ping_limit, patient=False)
+
+
+async def _record(
+    sessions: Sessions,
+    batch: Sequence[Ping],
+    made: tuple[set[int], set[Address]],
+    margin: timedelta,
+    ping_limit: int,
+    patient: bool = True,
+) -> list[Answer]:
+    created, full = made
     async with sessions() as session:
         asked_at = monotonic()
         moment = await blackouts.moment(session, margin)
         elapsed_at = monotonic()
-        doubt = timedelta(seconds=elapsed_at - asked_at) + (margin if moment.behind else timedelta())
+        doubt = timedelta(seconds=elapsed_at - asked_at) + (margin + blackouts.HOLE if moment.behind else timedelta())
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
-        recording = await _look_up(session, batch, moment, ping_limit)
+        recording = await _look_up(session, batch, moment, ping_limit, patient)
         failpoint("record.locked")
         recording.full = full
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
@@ -95,15 +117,18 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
         await _write(session, recording)
         await _guard(session, received, results, margin)
         failpoint("record.guarded")
+        warned = await warnings_of(session)
         await session.commit()
+        if warned:  # the commit did not wait for its standby to the end: it may be lost yet
+            raise InDoubt(f"COMMIT: {warned[-1]}")
     failpoint("record.committed")
     return results
 
 
-async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment, ping_limit: int) -> Recording:
+async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment, ping_limit: int, patient: bool) -> Recording:
     places = await addresses.resolve(session, list({ping.target.address for ping in batch}))
     known = list({(project, monitor) for project, monitor in places.values() if monitor is not None})
-    rows = await monitors.lock(session, known) if known else {}
+    rows = await monitors.lock(session, known, patient) if known else {}
     asked = [
         (monitor, ping.idempotency_key, str(ping.target.signal))
         for ping in batch
@@ -111,7 +136,7 @@ async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment,
     ]
     repeats = await checkins.answered(session, list({project for project, _ in known}), asked, moment.now)
     keys = await addresses.projects_of(session, list({p.key for p in batch if p.key is not None and p.at is not None}))
-    return Recording(moment, ping_limit, places, keys, rows, repeats)
+    return Recording(moment, ping_limit, places, keys, rows, repeats, patient)
 
 
 def _answer(recording: Recording, heard: Hearing) -> Answer:
@@ -120,7 +145,7 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
     project, monitor = recording.places.get(ping.target.address, (None, None))
     row = recording.rows.get(monitor) if monitor is not None else None
     if project is None or (row is None and not ping.create):
-        return answers.NOT_FOUND if project is None else answers.NO_MONITOR
+        return _of_nobody(recording, project, monitor)
     if ping.problem is not None:
         return ping.problem
     if not ping.may_say_when(project, recording.keys):
@@ -132,6 +157,13 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
         return _again(recording.repeats[repeat], ping, row)
     wait = take(row.buckets, ping.target.signal, recording.ping_limit, heard.received)
     return answers.too_many(wait) if wait else _decide(recording, heard, row, repeat)
+
+
+def _of_nobody(recording: Recording, project: UUID | None, monitor: UUID | None) -> Answer:
+    """There is no such project, or no such monitor; unless its row is only held by somebody else."""
+    if project is None:
+        return answers.NOT_FOUND
+    return answers.NO_MONITOR if monitor is None or recording.patient else answers.BUSY
 
 
 def _decide(recording: Recording, heard: Hearing, row: Locked, repeat: Repeat) -> Answer:

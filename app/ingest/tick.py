@@ -2,6 +2,7 @@
 silence may be judged follows from the newest tick."""
 
 import asyncio
+import os
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -28,6 +29,7 @@ class Ticker:
         self._inbox = inbox
         self._process: UUID = uuid4()
         self._ticked_at: float | None = None
+        self._probed_at: float | None = None  # while nothing can be recorded: when doing what recording does went well
 
     @property
     def fresh(self) -> bool:
@@ -44,21 +46,31 @@ class Ticker:
         """One tick; with `last` the process signs off. False when it could not be committed.
 
         While the inbox fails to record check-ins, a tick must first do what recording does: a process that cannot hear does
-        not tick. What it could not hear for longer than a hole may be is a blackout.
+        not tick. Where check-ins fail again after that went well, it proves nothing. What could not be heard for longer than a
+        hole may be is a blackout.
         """
-        failing_since = self._inbox.failing_since
+        deafness, now = self._inbox.deafness, monotonic()
+        deafness.settle(now)
+        if deafness.since is not None and self._probed_at is not None and deafness.failed_at > self._probed_at:
+            log.warning("no tick: no ping can be recorded", for_seconds=round(now - deafness.since, 1))
+            return False
+        over = list(deafness.over)
         try:
+            os.close(os.open(os.devnull, os.O_RDONLY))  # with no file left to open, no connection comes in either
             async with self._sessions() as session:
-                if failing_since is not None:
-                    await blackouts.probe(session, timedelta(seconds=monotonic() - failing_since))
+                if deafness.since is not None:
+                    await blackouts.probe(session)
+                for since, until in over:
+                    await blackouts.was_deaf(session, timedelta(seconds=now - since), timedelta(seconds=now - until))
                 found = await blackouts.tick(session, self._process, first=self._ticked_at is None, last=last)
                 await session.commit()
         except (*AWAY, SQLAlchemyError) as error:
             log.warning("tick not committed", error=in_words(error))
             return False
         self._ticked_at = monotonic()
-        if failing_since is not None:
-            self._inbox.works_again(failing_since)
+        self._probed_at = now if deafness.since is not None else None
+        for span in over:
+            deafness.over.remove(span)
         if found is not None:
             log.warning("we could not hear", since=found.start.isoformat(), until=found.end.isoformat())
         return True

@@ -31,10 +31,11 @@ class Canary:
     _fails: bool = False
 
     async def send_once(self) -> bool:
-        """One canary; whether it came through. Said in the log when that changes."""
+        """One canary; whether it came through, or none was to be sent. Said in the log when that changes."""
         async with self.sessions() as session:
             sent_at = await blackouts.now(session)
-            await blackouts.canary_sent(session, sent_at)
+            if not await blackouts.canary_sent(session, sent_at):
+                return True
             given_up = await blackouts.keep_deafness(session)
             if given_up is not None:
                 words = f"No check-in of our own has come through {self.base_url} since {given_up.start:%H:%M:%S} UTC. {GIVEN_UP}"

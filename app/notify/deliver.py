@@ -21,7 +21,7 @@ from app.errors import BadSettings, in_words
 from app.failpoint import failpoint
 from app.notify.senders import Outcome, Parcel, Post, Verdict
 from app.notify.slots import Slots
-from app.store import blackouts, channels, claims, detours
+from app.store import blackouts, channels, claims, detours, notices
 from app.store.claims import Claimed, Settled
 from app.store.engine import Sessions
 from app.store.vault import Vault
@@ -52,6 +52,7 @@ class Deliverer:
         self._sender = sender
         self._owner: UUID = uuid4()
         self._slots = Slots()
+        self._looked_to = detours.START
         self._leaving = False
 
     async def deliver(self) -> None:
@@ -62,14 +63,16 @@ class Deliverer:
 
     async def deliver_once(self) -> int:
         """Claim what is due, as far as there is room, and begin to send it; returns how many. What waits too long behind a
-        channel that fails is told another way first."""
+        channel that fails, or behind a message that a channel does not take, is told another way first."""
         claimed_at = monotonic()
         async with self._sessions() as session:
-            now = await blackouts.now(session)
+            now = await blackouts.clock(session)
             await detours.tell_held(session, now)
+            looked_to = await detours.tell_behind(session, now, self._looked_to)
             claimed = await claims.claim(session, now, self._owner, self._slots.room(), PER_CHANNEL)
-            await blackouts.beat(session, "deliver", now)
+            await blackouts.beat(session, "deliver")
             await session.commit()
+        self._looked_to = looked_to
         if claimed:
             failpoint("deliver.claimed")
         for delivery in claimed:
@@ -84,7 +87,7 @@ class Deliverer:
         for task in self._slots.tasks:
             task.cancel()
         async with self._sessions() as session:
-            await claims.give_back(session, self._owner, await blackouts.now(session))
+            await claims.give_back(session, self._owner, await blackouts.clock(session))
             await session.commit()
 
     async def settled(self) -> None:
@@ -115,7 +118,7 @@ class Deliverer:
     async def _settle(self, claimed: Claimed, outcome: Outcome, took: float) -> str:
         """Write how the attempt ended, and what follows from it, in one transaction; returns the state it left."""
         async with self._sessions() as session:
-            now = await blackouts.now(session)
+            now = await blackouts.clock(session)
             settled = _settled(claimed, outcome, now, took)
             await _note(session, claimed, outcome, now)
             if not await claims.settle(session, claimed, self._owner, now, settled):
@@ -137,7 +140,11 @@ class Deliverer:
             secret=json.dumps(secret),
             attempt_at=utc_now(),
         )
-        return await self._sender.post.send(claimed.kind, parcel)
+        try:
+            return await self._sender.post.send(claimed.kind, parcel)
+        except Exception as error:  # a sender that breaks on a message must not try it every half minute, and for ever
+            log.exception("a sender failed in itself", delivery=str(claimed.id), kind=claimed.kind)
+            return Outcome(Verdict.RETRY, f"we failed to send it: {in_words(error)}")
 
 
 async def _note(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
@@ -154,10 +161,22 @@ async def _tell_of_trouble(session: AsyncSession, claimed: Claimed, outcome: Out
         return
     if settled.state == "dead" or (now - claimed.failing_since >= FALLBACK_AFTER and not claimed.fallback_told):
         await detours.tell(session, [(claimed.project, claimed.id)], now)
+    if settled.state == "dead" and await detours.nobody_heard(session, claimed.project, claimed.id):
+        await _note_lost(session, claimed, outcome, now)
     if outcome.verdict in (Verdict.GONE, Verdict.UNAUTHORISED):
         await detours.tell_of_failure(session, claimed.project, claimed.channel, str(claimed.id), outcome.answer, now)
     if outcome.verdict is Verdict.GONE:
         await channels.disable(session, claimed.project, claimed.channel, outcome.answer, now)
+
+
+async def _note_lost(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
+    """What reached nobody by any way is told to the operator, of each project once a day."""
+    log.error("an alert reached nobody", delivery=str(claimed.id), kind=claimed.kind)
+    words = (
+        f"An alert of project {claimed.project} reached nobody, and no way is left to tell it: {claimed.told.kind} of "
+        f"{claimed.told.at:%Y-%m-%d %H:%M:%S} UTC. The last attempt, by {claimed.kind}: {outcome.answer}"
+    )
+    await notices.notice(session, "alert lost", f"{claimed.project} {now:%Y-%m-%d}", words, now)
 
 
 def render(claimed: Claimed, base_url: str) -> Message:

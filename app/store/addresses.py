@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.alias import KEYED, Service
 from app.store.tables import AddressRow
+from app.store.unnest import array
 
 KINDS = {service: "ping" if service is Service.HEALTHCHECKS else str(service) for service in Service}
 """What an alias stands as: Healthchecks' ids are ping ids, beside the monitor's own."""
@@ -136,8 +137,7 @@ async def projects_of(session: AsyncSession, hashes: Sequence[bytes]) -> Mapping
 
 
 async def _ask(session: AsyncSession, query: TextClause, asked: Sequence[Address]) -> dict[Address, Place]:
-    given: dict[str, Any] = {
-        "kinds": [a.kind for a in asked], "keys": [a.key for a in asked], "names": [a.name for a in asked],
-    }  # fmt: skip
+    columns = {"kinds": [a.kind for a in asked], "keys": [a.key for a in asked], "names": [a.name for a in asked]}
+    given = {column: array("text", values) for column, values in columns.items()}
     rows = await session.execute(query, given)
     return {Address(kind, key, name): (project, monitor) for kind, key, name, project, monitor in rows}

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.horizon import PATIENCE, Blackout, Canary, Horizon, hole, horizon_at
+from app.domain.horizon import AFTER_BLACKOUT, PATIENCE, Blackout, Canary, Horizon, hole, horizon_at
 from app.store.tables import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow
 
 HOLE = timedelta(seconds=5)
@@ -21,14 +21,19 @@ MOMENT = text("""
     WITH t AS (SELECT max(at) AS tick FROM ticks),
     c AS (
         SELECT max(sent_at) FILTER (WHERE heard_at IS NOT NULL) AS heard, max(sent_at) AS sent
-        FROM canaries WHERE sent_at BETWEEN (SELECT tick FROM t) - interval '20 min' AND 'infinity')
+        FROM canaries WHERE sent_at BETWEEN (SELECT tick FROM t) - interval '20 min' AND 'infinity'),
+    lost AS (
+        SELECT sent_at, sent_at - lag(sent_at) OVER (ORDER BY sent_at) > interval '30 s' AS after_a_gap
+        FROM canaries WHERE sent_at BETWEEN (SELECT heard FROM c) AND 'infinity' AND sent_at > (SELECT heard FROM c)
+            AND heard_at IS NULL)
     SELECT missedbeat_now() AS clock, t.tick,
         (SELECT coalesce(json_agg(json_build_array(from_at, to_at)), '[]') FROM blackouts) AS deaf,
         (SELECT coalesce(array_agg(at), '{}') FROM (
             SELECT max(at) AS at FROM ticks WHERE at BETWEEN (SELECT tick FROM t) - interval '2 min' AND 'infinity'
             GROUP BY process HAVING NOT bool_or(last)) AS p) AS processes,
         c.heard, c.sent,
-        (SELECT min(sent_at) FROM canaries WHERE sent_at > c.heard AND heard_at IS NULL) AS failing,
+        (SELECT min(sent_at) FROM lost WHERE sent_at >= coalesce(
+            (SELECT max(sent_at) FROM lost WHERE after_a_gap), '-infinity')) AS failing,
         (SELECT min(from_at) FROM holds WHERE released_at IS NULL AND until > missedbeat_now()) AS held
     FROM t CROSS JOIN c""")
 
@@ -36,6 +41,18 @@ PROBE = text("""
     INSERT INTO check_ins (project_id, monitor_id, n, received_at, signal, scheme, method, remote_addr, user_agent)
     SELECT id, id, 0, missedbeat_now(), 'log', '', '', '', '' FROM (VALUES (CAST(:nil AS uuid))) AS v(id)""").bindparams(
     nil=UUID(int=0)
+)
+# What is written with a check-in: a lock on a whole table, a lost right or a missing table is met as recording meets it.
+WRITES = tuple(
+    text(write)
+    for write in (
+        "UPDATE monitors SET heard = heard WHERE false",
+        *(
+            f"INSERT INTO {table} SELECT * FROM {table} WHERE false"  # noqa: S608
+            for table in ("runs", "transitions", "incidents", "idempotency")
+        ),
+        "INSERT INTO deliveries (project_id) SELECT project_id FROM deliveries WHERE false",
+    )
 )
 
 
@@ -71,6 +88,12 @@ async def now(session: AsyncSession) -> datetime:
     return at
 
 
+async def clock(session: AsyncSession) -> datetime:
+    """The database's clock as it is, also where it was set back: for what only waits, such as retries, and proves nothing."""
+    at: datetime = (await session.execute(select(func.missedbeat_now()))).scalar_one()
+    return at
+
+
 async def tick(session: AsyncSession, process: UUID, first: bool, last: bool = False) -> Blackout | None:
     """Note that this process can commit, in this transaction. A hole that this tick ends is written as a blackout.
 
@@ -79,19 +102,23 @@ async def tick(session: AsyncSession, process: UUID, first: bool, last: bool = F
     at, before = (await session.execute(text("SELECT missedbeat_now(), (SELECT max(at) FROM ticks)"))).one()
     found = hole(before, at, FIRST_HOLE if first else HOLE)
     if found is not None:
-        await _note(session, found)
+        await _note_joined(session, found)
     await session.execute(insert(TickRow).values(at=at, process=process, last=last))
     return found
 
 
-async def probe(session: AsyncSession, deaf_for: timedelta) -> None:
-    """Do what recording a check-in does, and leave nothing of it; raises what that raises. A process that could not for longer
-    than a hole may be writes that time as a blackout."""
+async def probe(session: AsyncSession) -> None:
+    """Do what recording a check-in does, and leave nothing of it; raises what that raises."""
     await session.execute(PROBE)
     await session.execute(text("DELETE FROM check_ins WHERE project_id = :nil AND monitor_id = :nil"), {"nil": UUID(int=0)})
-    if deaf_for > HOLE:
-        at = await now(session)
-        await _note(session, Blackout(at - deaf_for, await _not_written_off(session, at - deaf_for, at)))
+    for write in WRITES:
+        await session.execute(write)
+
+
+async def was_deaf(session: AsyncSession, since: timedelta, until: timedelta) -> None:
+    """A process could record nothing in this time, given as how long ago: a blackout."""
+    at = await now(session)
+    await _note_joined(session, Blackout(at - since, await _not_written_off(session, at - since, at - until)))
 
 
 async def _not_written_off(session: AsyncSession, since: datetime, until: datetime) -> datetime:
@@ -102,14 +129,27 @@ async def _not_written_off(session: AsyncSession, since: datetime, until: dateti
     return limit if heard else until
 
 
+async def _note_joined(session: AsyncSession, blackout: Blackout) -> None:
+    """One that begins within a minute of another's end continues it: in that minute nothing was judged anyway, and
+    trouble that comes and goes all day is some rows, not thousands, which every look reads."""
+    joined = update(BlackoutRow).where(
+        BlackoutRow.from_at <= blackout.start, BlackoutRow.to_at >= blackout.start - AFTER_BLACKOUT
+    )
+    longer = joined.values(to_at=func.greatest(BlackoutRow.to_at, blackout.end)).returning(BlackoutRow.from_at)
+    if not (await session.execute(longer)).all():
+        await _note(session, blackout)
+
+
 async def _note(session: AsyncSession, blackout: Blackout) -> None:
     row = upsert(BlackoutRow).values(from_at=blackout.start, to_at=blackout.end)
     await session.execute(row.on_conflict_do_nothing())
 
 
-async def canary_sent(session: AsyncSession, at: datetime) -> None:
-    """A check-in of our own is on its way through the public address."""
-    await session.execute(insert(CanaryRow).values(sent_at=at))
+async def canary_sent(session: AsyncSession, at: datetime) -> bool:
+    """A check-in of our own is on its way through the public address. False where one left at this instant already: the clock
+    was set back and stands still, nothing is judged meanwhile, and one more would prove nothing."""
+    row = upsert(CanaryRow).values(sent_at=at).on_conflict_do_nothing().returning(CanaryRow.sent_at)
+    return (await session.execute(row)).scalar_one_or_none() is not None
 
 
 async def canary_heard(session: AsyncSession, sent_at: datetime) -> bool:
@@ -152,12 +192,13 @@ async def forget_ticks(session: AsyncSession, at: datetime) -> None:
     await session.execute(delete(HoldRow).where(HoldRow.until < at - BLACKOUTS_KEPT))
 
 
-async def beat(session: AsyncSession, name: str, at: datetime) -> None:
+async def beat(session: AsyncSession, name: str) -> None:
     """A loop of the worker finished a round."""
-    row = upsert(HeartbeatRow).values(name=name, at=at)
-    await session.execute(row.on_conflict_do_update(index_elements=["name"], set_={"at": at}))
+    row = upsert(HeartbeatRow).values(name=name, at=func.missedbeat_now())
+    await session.execute(row.on_conflict_do_update(index_elements=["name"], set_={"at": row.excluded.at}))
 
 
-async def beats(session: AsyncSession) -> dict[str, datetime]:
-    """When each loop of the worker last finished a round."""
-    return {name: at for name, at in await session.execute(select(HeartbeatRow.name, HeartbeatRow.at))}
+async def beats(session: AsyncSession) -> dict[str, timedelta]:
+    """How long ago each loop of the worker last finished a round."""
+    ages = select(HeartbeatRow.name, func.missedbeat_now() - HeartbeatRow.at)
+    return {name: age for name, age in await session.execute(ages)}

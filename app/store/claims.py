@@ -6,11 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+import structlog
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.message import Told
 from app.domain.retry import GIVE_UP_AFTER
+from app.store.monitors import UNREADABLE
+
+log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
 ATTEMPTS_KEPT = 20
@@ -202,7 +206,16 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, room: Room, p
     if not taken:
         return []
     rows = await session.execute(DETAILS, {"projects": list({t.project_id for t in taken.values()}), "ids": list(taken)})
-    return [Claimed(**{**row, "told": Told.from_json(row["told"])}, slow=taken[row["id"]].slow) for row in rows.mappings()]
+    return [Claimed(**{**row, "told": _read(row)}, slow=taken[row["id"]].slow) for row in rows.mappings()]
+
+
+def _read(row: RowMapping) -> Told:
+    """What is to be said. Of one that makes no sense what can be read of it: an alert is told, and one row stops no other."""
+    try:
+        return Told.from_json(row["told"])
+    except UNREADABLE as error:
+        log.error("a delivery cannot be read and is told as far as it can", delivery=str(row["id"]), error=repr(error))
+        return Told.salvaged(row["told"], row["failing_since"])
 
 
 SETTLE = text("""

@@ -3,6 +3,7 @@ channel in use, best one that works. Once for each delivery; a stand-in that fai
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select, text, update
@@ -13,6 +14,19 @@ from app.domain.retry import FALLBACK_AFTER
 from app.store.tables import ChannelRow, DeliveryRow, ProjectRow
 
 HELD_AT_ONCE = 200
+LOOKED_AT_ONCE = 200
+
+
+class Place(NamedTuple):
+    """Where a look at the open deliveries ended, in the order of their index."""
+
+    project: UUID = UUID(int=0)
+    channel: UUID = UUID(int=0)
+    monitor: UUID = UUID(int=0)
+    seq: int = 0
+
+
+START = Place()
 
 _BEST = """
     ORDER BY c.fallback DESC, c.failures > 0, (
@@ -47,6 +61,27 @@ HELD = text("""
         WHERE (w.project_id, w.channel_id) = (c.project_id, c.id) AND w.state IN ('waiting', 'sending') AND NOT w.fallback_told
             AND w.created_at <= :since AND w.cause_kind <> 'test' ORDER BY w.created_at LIMIT :limit) d
     WHERE c.open_until IS NOT NULL AND c.failing_since <= :since ORDER BY d.seq LIMIT :limit""")
+# Only a look at the oldest open one of a monitor on a channel tells whether others wait behind it, so a look goes on where the
+# last one ended; what was tried before always is the oldest.
+BEHIND = text("""
+    WITH next AS (
+        SELECT w.* FROM deliveries w WHERE w.state IN ('waiting', 'sending') AND w.monitor_id IS NOT NULL
+            AND (w.project_id, w.channel_id, w.monitor_id, w.seq) > (:project, :channel, :monitor, :seq)
+        ORDER BY w.project_id, w.channel_id, w.monitor_id, w.seq LIMIT :limit)
+    SELECT n.id, n.project_id, n.channel_id, n.monitor_id, n.seq, h.id AS head,
+        n.first_try_at IS NULL AND NOT n.fallback_told AND n.created_at <= :since
+            AND h.seq < n.seq AND coalesce(h.first_try_at <= :since, false) AND h.attempts <> '[]' AS is_held
+    FROM next n CROSS JOIN LATERAL (
+        SELECT o.id, o.seq, o.first_try_at, o.attempts FROM deliveries o
+        WHERE (o.project_id, o.channel_id, o.monitor_id) = (n.project_id, n.channel_id, n.monitor_id)
+            AND o.state IN ('waiting', 'sending') ORDER BY o.seq LIMIT 1) h
+    ORDER BY n.project_id, n.channel_id, n.monitor_id, n.seq""")
+UNTOLD = text("""
+    SELECT NOT EXISTS (
+        SELECT FROM deliveries o LEFT JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
+        WHERE (o.project_id, o.cause_kind, o.cause_id) = (d.project_id, d.cause_kind, d.cause_id)
+            AND (o.state = 'delivered' OR o.id <> d.id AND o.state IN ('waiting', 'sending') AND c.id IS NOT NULL))
+    FROM deliveries d WHERE (d.project_id, d.id) = (:project, :id)""")
 WAY = text(f"""
     SELECT c.id FROM channels c WHERE c.project_id = :project AND c.id <> :channel AND c.disabled_at IS NULL {_BEST}""")  # noqa: S608
 
@@ -57,10 +92,29 @@ async def tell(session: AsyncSession, deliveries: Sequence[tuple[UUID, UUID]], n
     return int((await session.execute(TELL, given)).rowcount)  # type: ignore[attr-defined]
 
 
+async def nobody_heard(session: AsyncSession, project: UUID, delivery: UUID) -> bool:
+    """Whether what this delivery was to say has reached nobody, and is on no other way any more."""
+    return bool(await session.scalar(UNTOLD, {"project": project, "id": delivery}))
+
+
 async def tell_held(session: AsyncSession, now: datetime) -> int:
     """Tell another way what waits for 10 min behind a channel that failed all the while and is left alone, some at a time."""
     held = (await session.execute(HELD, {"since": now - FALLBACK_AFTER, "limit": HELD_AT_ONCE})).all()
     return await tell(session, [(project, delivery) for project, delivery in held], now) if held else 0
+
+
+async def tell_behind(session: AsyncSession, now: datetime, after: Place) -> Place:
+    """Tell another way what was never tried and waits for 10 min behind an older one of its monitor that its channel has not
+    taken for as long, though it may take others; and that one first, so that they are told in their order. A look costs the same
+    however much waits: it begins where the one before ended, and returns where the next is to begin."""
+    looked_at = (await session.execute(BEHIND, {**after._asdict(), "since": now - FALLBACK_AFTER, "limit": LOOKED_AT_ONCE})).all()
+    held = {(row.project_id, id) for row in looked_at if row.is_held for id in (row.head, row.id)}
+    if held:
+        await tell(session, list(held), now)
+    if len(looked_at) < LOOKED_AT_ONCE:
+        return START
+    last = looked_at[-1]
+    return Place(last.project_id, last.channel_id, last.monitor_id, last.seq)
 
 
 async def tell_waiting(session: AsyncSession, project: UUID, channel: UUID, now: datetime) -> int:

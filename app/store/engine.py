@@ -13,13 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 STATEMENT_LIMIT = 2000  # milliseconds
 HELD_AT_MOST = 10.0  # seconds
 PING_AT_MOST = 3.0  # seconds
+INGEST_LOCK_LIMIT = 500  # milliseconds; then those that are free are taken, and that within the guard
 WAIT = 0.5  # seconds
 TIMEOUTS = {
     "lock_timeout": "1000",
+    "synchronous_commit": "on",  # 2xx means durable, whatever the database or the role was set to
     "idle_in_transaction_session_timeout": "5000",
     "timezone": "UTC",
 }
 Sessions = async_sessionmaker[AsyncSession]
+WARNINGS = "warnings"
+LOCK_NOT_AVAILABLE = "55P03"  # how PostgreSQL says that a lock_timeout passed
+
+
+class InDoubt(OSError):
+    """The database answered, and said in a warning that it did not do all that it promises. It may or may not be kept."""
 
 
 def make_engine(
@@ -30,7 +38,10 @@ def make_engine(
     `patience`: how long a statement may take, in milliseconds. `held_at_most`: seconds after which a connection in use is cut,
     whatever it waits for; what it was doing fails then, and may or may not have been committed.
     """
-    options = " ".join(f"-c {name}={value}" for name, value in {**TIMEOUTS, "statement_timeout": patience}.items())
+    limits = {**TIMEOUTS, "statement_timeout": patience}
+    if purpose == "ingest":
+        limits["lock_timeout"] = INGEST_LOCK_LIMIT
+    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     engine = create_async_engine(
         dsn,
         pool_size=size,
@@ -50,6 +61,7 @@ def make_engine(
     )
     _limit_holding(engine, held_at_most)
     _limit_pings(engine)
+    _note_warnings(engine)
     return engine
 
 
@@ -78,6 +90,29 @@ def _limit_holding(engine: AsyncEngine, seconds: float) -> None:
     event.listen(engine.sync_engine, "connect", opened, insert=True)  # before the dialect asks the server who it is
     event.listen(engine.sync_engine, "checkout", taken)
     event.listen(engine.sync_engine, "checkin", given_back)
+
+
+async def warnings_of(session: AsyncSession) -> list[str]:
+    """What the database warns of on this session's connection from now on; to be asked before a COMMIT and read after it."""
+    info = (await session.connection()).sync_connection.info  # type: ignore[union-attr]
+    heard: list[str] = info.setdefault(WARNINGS, [])
+    heard.clear()
+    return heard
+
+
+def _note_warnings(engine: AsyncEngine) -> None:
+    """A COMMIT that is cancelled while it waits for a standby returns success, with a warning."""
+
+    def opened(_: Any, record: Any) -> None:
+        heard = record.info[WARNINGS] = list[str]()
+
+        def note(said: Any) -> None:
+            if said.severity_nonlocalized == "WARNING":
+                heard.append(said.message_primary)
+
+        record.driver_connection.add_notice_handler(note)
+
+    event.listen(engine.sync_engine, "connect", opened)
 
 
 def _limit_pings(engine: AsyncEngine) -> None:

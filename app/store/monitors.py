@@ -17,7 +17,7 @@ from app.errors import Invalid, NotFound
 from app.store import addresses, removed
 from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
-from app.store.unnest import arrays, insert_all, picked, unnest
+from app.store.unnest import array, arrays, insert_all, picked, unnest
 
 SET_ASIDE_FOR = timedelta(hours=1)
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
@@ -29,6 +29,7 @@ _SAVED = {**_KEY, **STATE}
 LOCK = text(f"""
     SELECT {COLUMNS} FROM monitors m JOIN {unnest(_KEY)} ON (m.project_id, m.id) = (v.project_id, v.id)
     ORDER BY m.id FOR NO KEY UPDATE OF m""")  # noqa: S608
+LOCK_FREE = text(f"{LOCK.text} SKIP LOCKED")
 LOCK_DUE = text(f"""
     SELECT {COLUMNS} FROM monitors m
     WHERE m.wake_at < :horizon AND m.deadline < :horizon AND m.beat_of = ''
@@ -44,9 +45,10 @@ SAVE = text(f"""
     FROM {unnest(_SAVED)} WHERE (m.project_id, m.id) = (v.project_id, v.id)""")  # noqa: S608
 
 
-async def lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Locked]:
-    """Lock these monitors, (project, id) each, in order of id, as everybody does; those that are gone are not in the answer."""
-    return {row["id"]: locked(row) for row in await _lock(session, keys)}
+async def lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]], patient: bool = True) -> dict[UUID, Locked]:
+    """Lock these monitors, (project, id) each, in order of id, as everybody does; those that are gone are not in the answer.
+    Impatient, those that somebody else holds are not in it either."""
+    return {row["id"]: locked(row) for row in await _lock(session, keys, patient)}
 
 
 async def lock_readable(
@@ -55,7 +57,7 @@ async def lock_readable(
     """The same, but a row that makes no sense stops none of the others: these stand apart, raw, each with what is wrong."""
     good: dict[UUID, Locked] = {}
     bad: list[tuple[dict[str, Any], Exception]] = []
-    for row in await _lock(session, keys):
+    for row in await _lock(session, keys, patient=True):
         try:
             good[row["id"]] = locked(row)
         except UNREADABLE as error:
@@ -63,8 +65,9 @@ async def lock_readable(
     return good, bad
 
 
-async def _lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]]) -> list[dict[str, Any]]:
-    rows = await session.execute(LOCK, {"project_id": [k[0] for k in keys], "id": [k[1] for k in keys]})
+async def _lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]], patient: bool) -> list[dict[str, Any]]:
+    given = {"project_id": array("uuid", [project for project, _ in keys]), "id": array("uuid", [id_ for _, id_ in keys])}
+    rows = await session.execute(LOCK if patient else LOCK_FREE, given)
     return [dict(row) for row in rows.mappings()]
 
 

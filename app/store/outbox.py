@@ -88,10 +88,16 @@ def _delivery(
         "project_id": row.project_id, "id": uuid4(), "channel_id": channel, "monitor_id": row.id,
         "incident_id": UUID(said.incident_id) if said.incident_id else None,
         "cause_kind": "transition", "cause_id": f"{row.id}:{t.n}", "told": {**said.to_json(), "project": ear.project_name},
-        "state": "waiting" if disabled is None else "suppressed", "due_at": now, "created_at": now,
-        "reason": None if disabled is None else f"the channel is disabled: {disabled}",
-        "settled_at": None if disabled is None else now,
+        **standing(disabled, now),
     }  # fmt: skip
+
+
+def standing(disabled: str | None, now: datetime) -> dict[str, Any]:
+    """How a delivery begins: due now, or on record only, where its channel is disabled and why."""
+    if disabled is None:
+        return {"state": "waiting", "due_at": now, "created_at": now, "reason": None, "settled_at": None}
+    reason = f"the channel is disabled: {disabled}"
+    return {"state": "suppressed", "due_at": now, "created_at": now, "reason": reason, "settled_at": now}
 
 
 async def put(session: AsyncSession, deliveries: Sequence[dict[str, Any]]) -> None:
@@ -118,6 +124,17 @@ WITHDRAW = text("""
         settled_at = CASE state WHEN 'waiting' THEN CAST(:now AS timestamptz) END
     WHERE project_id = :project AND state IN ('waiting', 'sending')
         AND (monitor_id = ANY(CAST(:monitors AS uuid[])) OR channel_id = CAST(:channel AS uuid))""")
+
+
+async def suppress_orphans(session: AsyncSession, now: datetime) -> None:
+    """What was put for a channel in the instant in which it was deleted is not told: nobody is left to send it through."""
+    await session.execute(
+        text("""
+            UPDATE deliveries d SET state = 'suppressed', reason = 'the channel was deleted', settled_at = :now, owner = NULL
+            WHERE state IN ('waiting', 'sending') AND NOT EXISTS (
+                SELECT FROM channels c WHERE (c.project_id, c.id) = (d.project_id, d.channel_id))"""),
+        {"now": now},
+    )
 
 
 async def forget_settled(session: AsyncSession, before: datetime, limit: int = 5000) -> int:

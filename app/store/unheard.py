@@ -23,8 +23,10 @@ ADD = text(f"""
 DUE = text("""
     SELECT u.project_id AS project, u.monitor_id AS monitor, u.from_at, coalesce(b.to_at, u.to_at) AS to_at, u.expected_at,
         coalesce(nullif(m.name, ''), nullif(m.slug, ''), left(m.unique_key, 8)) AS name, m.zone,
-        m.status NOT IN ('up', 'new') OR m.heard > u.heard
-            OR coalesce(m.last_applied_at >= coalesce(b.to_at, u.to_at), false) AS is_known
+        m.status NOT IN ('up', 'new') OR coalesce(m.last_applied_at >= coalesce(b.to_at, u.to_at), false) OR EXISTS (
+            SELECT FROM check_ins k WHERE (k.project_id, k.monitor_id) = (u.project_id, u.monitor_id)
+                AND k.n > u.heard AND k.received_at >= u.from_at - interval '1 h' AND k.signal IN ('start', 'success', 'fail')
+        ) AS is_known
     FROM unheard u JOIN monitors m ON (m.project_id, m.id) = (u.project_id, u.monitor_id)
     LEFT JOIN blackouts b ON b.from_at = u.from_at
     WHERE u.settled_at IS NULL

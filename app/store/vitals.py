@@ -8,9 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.fitness import NEVER, Audit, Vitals
+from app.domain.horizon import CANARY_EVERY
 from app.store import audit, blackouts, notices, partitions
 from app.store.blackouts import Moment
 from app.store.claims import OPEN_CHANNELS
+
+STILL_SENDING = timedelta(minutes=1)
 
 # However much is due or waits, a look costs some index entries for each channel with something open, and no more: it is taken
 # when things are bad, too. The sweep takes what is due in order of wake-up, so the first of it say how late it is.
@@ -20,8 +23,10 @@ READ = text("""
             SELECT deadline FROM monitors WHERE wake_at < :horizon AND deadline < :horizon
                 AND (set_aside_until IS NULL OR set_aside_until < :horizon) ORDER BY wake_at LIMIT 1000) AS due), 0)::float8
             AS sweep_lag,
-        coalesce((SELECT extract(epoch FROM :now - at) FROM heartbeats WHERE name = 'sweep'), -1)::float8 AS sweep_age,
-        coalesce((SELECT extract(epoch FROM :now - at) FROM heartbeats WHERE name = 'deliver'), -1)::float8 AS deliver_age,
+        coalesce((SELECT greatest(0, extract(epoch FROM missedbeat_now() - at)) FROM heartbeats WHERE name = 'sweep'),
+            -1)::float8 AS sweep_age,
+        coalesce((SELECT greatest(0, extract(epoch FROM missedbeat_now() - at)) FROM heartbeats WHERE name = 'deliver'),
+            -1)::float8 AS deliver_age,
         (SELECT count(*) FROM monitors WHERE set_aside_until > :now)::int AS set_aside""")
 # Stuck: due, first in its row, and to a channel to which nobody is sending and that is not left alone: what a sender would take
 # now. Of a monitor's open deliveries to a channel one that was tried is the first.
@@ -46,6 +51,10 @@ WAITING = text(f"""
         SELECT min(d.created_at) AS created_at, min(d.due_at) AS due_at FROM deliveries d
         WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
             AND d.state IN ('waiting', 'sending') AND d.first_try_at IS NOT NULL) t ON true""")  # noqa: S608
+CANARIES = text("""
+    WITH h AS (SELECT sent_at, heard_at FROM canaries WHERE heard_at IS NOT NULL ORDER BY sent_at DESC LIMIT 1)
+    SELECT (SELECT heard_at FROM h) AS heard, (SELECT max(sent_at) FROM canaries) AS sent,
+        (SELECT min(sent_at) FROM canaries WHERE sent_at > coalesce((SELECT sent_at FROM h), '-infinity')) AS failing""")
 TICKING = text("""
     SELECT process, extract(epoch FROM :now - max(at))::float8 AS age, bool_or(last) AS left FROM ticks
     WHERE at > :now - interval '60 s' GROUP BY process ORDER BY age""")
@@ -83,6 +92,7 @@ async def read(session: AsyncSession, margin: timedelta) -> Vitals:
     return Vitals(
         sweep_lag=row.sweep_lag, sweep_age=row.sweep_age, deliver_age=row.deliver_age, oldest_delivery=waiting.oldest,
         stuck_delivery=waiting.stuck, horizon_lag=_age(moment.now, moment.free.at if moment.tick is not None else None),
+        canary_age=await _canary_age(session, moment.now),
         set_back=moment.behind.total_seconds(), held=(moment.free.at - moment.horizon.at).total_seconds(),
         deaf_today=_deaf_since(moment, timedelta(days=1)),
         days_ahead=await partitions.days_ahead(session, moment.now), set_aside=row.set_aside,
@@ -99,6 +109,15 @@ async def ticking(session: AsyncSession, now: datetime) -> list[Ticking]:
 async def server(session: AsyncSession) -> Server:
     """What answers us there."""
     return Server(*(await session.execute(SERVER)).one())
+
+
+async def _canary_age(session: AsyncSession, now: datetime) -> float:
+    """Who is not sending has nothing to hear; who begins again after a pause is not blamed for the pause."""
+    row = (await session.execute(CANARIES)).one()
+    if row.sent is None or now - row.sent > STILL_SENDING:
+        return NEVER
+    begun = None if row.failing is None else row.failing - (CANARY_EVERY if row.heard is not None else timedelta())
+    return max(0.0, _age(now, max(at for at in (row.heard, begun) if at is not None)))
 
 
 def _age(now: datetime, at: datetime | None) -> float:

@@ -4,7 +4,7 @@ and lets them go when it is over or has lasted long enough."""
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +25,15 @@ from app.store.rows import locked
 log = structlog.get_logger()
 
 COUNTED = 3  # times what makes mass silence: that many are counted, and more only where they are of too few projects
+LOOKS_EVERY = timedelta(seconds=5)  # while a hold is open: thousands may have to be looked at
 MOST_ROWS = 2000
 PIECE = 50  # rows
 
 
 class Breaker:
-    """What a sweeper looks through before it judges; what it decides stands in the database and holds for all."""
+    """One for each sweeper; what it decides stands in the database and holds for all."""
+
+    _looked_at: datetime | None = None
 
     async def look_once(self, sessions: Sessions, moment: Moment) -> Moment | None:
         """Open a hold, keep it or release it; returns the moment as it is after that. None while another sweeper looks: what it
@@ -40,6 +43,9 @@ class Breaker:
                 return None
             last = await holds.newest(session)
             is_open = last is not None and last.released_at is None
+            if is_open and self._looked_at is not None and moment.now - self._looked_at < LOOKS_EVERY:
+                return moment
+            self._looked_at = moment.now
             silent = await _mass(session, moment)
             if last is not None and is_open and (moment.now >= last.until or not silent):
                 await holds.release(session, last, moment.now)

@@ -35,7 +35,7 @@ async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: in
 async def prune_once(sessions: Sessions, retention_days: int) -> None:
     """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, notices told long ago,
     deliveries and what was unheard, settled longer ago than check-ins are kept, and monitors deleted as long ago; transitions and
-    closed incidents after 13 months, as runs."""
+    closed incidents after 13 months, as runs. What waits for a channel that is gone is laid off."""
     async with sessions() as session:
         now = await blackouts.now(session)
         await blackouts.forget_ticks(session, now)
@@ -43,6 +43,7 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
         await reported.forget(session, now)
         await unheard.forget(session, now - timedelta(days=retention_days))
         await notices.forget(session, now)
+        await outbox.suppress_orphans(session, now)
         await session.commit()
     kept = now - timedelta(days=retention_days)
     await _in_slices(sessions, lambda session: outbox.forget_settled(session, kept, SLICE))

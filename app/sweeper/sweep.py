@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -45,26 +45,28 @@ async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None =
         pass  # whoever was heard of meanwhile is not counted among the silent
     looked = moment if breaker is None else await breaker.look_once(sessions, moment)
     while looked is not None:
-        swept = await sweep_once(sessions, margin)
+        swept = await sweep_once(sessions, margin, looked.horizon.at)
         total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
         if swept.looked_at < BATCH:
             break
-    async with sessions() as session:
-        await blackouts.beat(session, "sweep", await blackouts.now(session))
-        await session.commit()
+    if looked is not None:  # whoever looks instead of us says that it lives
+        async with sessions() as session:
+            await blackouts.beat(session, "sweep")
+            await session.commit()
     await tell_unheard_once(sessions, moment)
     return total
 
 
-async def sweep_once(sessions: Sessions, margin: timedelta, limit: int = BATCH) -> Swept:
-    """Judge up to `limit` monitors whose deadline lies before the horizon, in one transaction; schedulers first, each with what
-    waits for it.
+async def sweep_once(sessions: Sessions, margin: timedelta, until: datetime, limit: int = BATCH) -> Swept:
+    """Judge up to `limit` monitors whose deadline lies before the horizon and before `until`, which is as far as the breaker has
+    counted, in one transaction; schedulers first, each with what waits for it.
 
     Down is dated at the deadline. A row that cannot be judged, or whose verdict cannot be written, is set aside for an hour,
     counted, and stops nobody else.
     """
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
+    moment = replace(moment, horizon=replace(moment.horizon, at=min(moment.horizon.at, until)))
     await hold_back_once(sessions, moment)
     put_off = await _put_off(sessions, moment.horizon)
     try:

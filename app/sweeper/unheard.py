@@ -32,20 +32,23 @@ async def tell_unheard_once(sessions: Sessions, moment: Moment) -> int:
 
 
 async def _deliveries(session: AsyncSession, moment: Moment, silent: Sequence[Expected]) -> list[dict[str, Any]]:
-    ears = await outbox.listeners(session, {(e.project, e.monitor) for e in silent})
-    told: dict[tuple[UUID, UUID, Blackout], list[Silent]] = defaultdict(list)
+    listeners = await outbox.listeners(session, {(e.project, e.monitor) for e in silent})
+    told: dict[tuple[UUID, UUID, str | None, Blackout], list[Silent]] = defaultdict(list)
     projects: dict[UUID, str] = {}
     for e in silent:
-        for ear in ears.get(e.monitor, []):
-            projects[e.project] = ear.project_name
-            if ear.disabled is None and ear.hears in ("all", "down"):
-                told[e.project, ear.channel, e.blackout].append(Silent(e.name, e.at, e.zone))
+        ears = [ear for ear in listeners.get(e.monitor, []) if ear.hears in ("all", "down")]
+        ways = [(ear.channel, ear.disabled) for ear in ears]
+        if ears and all(ear.disabled is not None for ear in ears) and ears[0].fallback is not None:
+            ways.append((ears[0].fallback, None))
+        for channel, disabled in ways:
+            projects[e.project] = ears[0].project_name
+            told[e.project, channel, disabled, e.blackout].append(Silent(e.name, e.at, e.zone))
     cause = str(uuid4())
     return [
         {
-            "project_id": project, "id": uuid4(), "channel_id": channel, "cause_kind": "digest",
-            "cause_id": f"{blackout.start.isoformat()}:{cause}", "told": digest(blackout, jobs, projects[project]).to_json(),
-            "due_at": moment.now, "created_at": moment.now,
+            "project_id": project, "id": uuid4(), "channel_id": channel, "monitor_id": None, "incident_id": None,
+            "cause_kind": "digest", "cause_id": f"{blackout.start.isoformat()}:{cause}",
+            "told": digest(blackout, jobs, projects[project]).to_json(), **outbox.standing(disabled, moment.now),
         }
-        for (project, channel, blackout), jobs in told.items()
+        for (project, channel, disabled, blackout), jobs in told.items()
     ]  # fmt: skip

@@ -105,8 +105,12 @@ class Story:
 
     def floor(self) -> datetime | None:
         """The latest of the floors that no success or fail has been heard since."""
-        since = _later(self.last_end_at(), self.cleared_at)
+        since = self.spoken_at()
         return max((until for at, until in self.floors if since is None or since < at), default=None)
+
+    def spoken_at(self) -> datetime | None:
+        """Since when nothing received before counts: the last success or fail, or the last pause or resume."""
+        return _later(self.last_end_at(), self.cleared_at)
 
     def last_end_at(self) -> datetime | None:
         """When the last success or fail that counted was received."""
@@ -190,7 +194,7 @@ class Story:
     def _judge_slot(self, deadline: datetime, horizon: Horizon) -> None:
         slot = self.due
         assert slot is not None
-        deaf = _deaf_until(horizon, slot - early(self.rule, slot), deadline)
+        deaf = _deaf_until(horizon, self._window_opens(slot, horizon), deadline)
         if deaf is not None:
             self.slots.append(("unknown", slot))
             self._go_on_after_blackout(deaf, settled=True)
@@ -204,6 +208,18 @@ class Story:
         self.anchor, self.due = since, step(self.rule.schedule, since)
         reached = since if isinstance(self.rule.schedule, Every) else last_before(self.rule.schedule, since)
         self.satisfied = _later(self.satisfied, reached)
+
+    def _window_opens(self, slot: datetime, horizon: Horizon) -> datetime:
+        """What goes on from a blackout may have run unheard at any instant of it, or of one in the period before, and runs
+        again a period after that."""
+        ahead = early(self.rule, slot)
+        if isinstance(self.rule.schedule, Every) and self.anchor is not None:
+            before = [b for b in horizon.blackouts if b.start < self.anchor]
+            last = _later(self.spoken_at(), self.anchor - self.rule.schedule.period - self.rule.grace)
+            begun = [b.start for b in before if last is None or b.end > last]
+            if begun and any(self.anchor <= b.end for b in before):
+                return max(min(begun) + self.rule.schedule.period - ahead, self.anchor)
+        return slot - ahead
 
     def _go_on_after_blackout(self, end: datetime, settled: bool) -> None:
         self.floors.append((end, end + AFTER_BLACKOUT))

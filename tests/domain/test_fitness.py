@@ -7,8 +7,8 @@ import pytest
 from app.domain.fitness import NEVER, Audit, Vitals, clock_complaint, complaints, grave
 
 WELL = Vitals(
-    sweep_lag=0.5, sweep_age=1, deliver_age=1, oldest_delivery=3000, stuck_delivery=0.4, horizon_lag=3, set_back=0,
-    held=0, deaf_today=0, days_ahead=14, set_aside=0, audits={"chain_broken": Audit(0, "")}, audit_age=30, untold=1,
+    sweep_lag=0.5, sweep_age=1, deliver_age=1, oldest_delivery=3000, stuck_delivery=0.4, horizon_lag=3, canary_age=9,
+    set_back=0, held=0, deaf_today=0, days_ahead=14, set_aside=0, audits={"chain_broken": Audit(0, "")}, audit_age=30, untold=1,
     untold_age=20,
 )  # fmt: skip
 
@@ -16,6 +16,7 @@ WELL = Vitals(
 def test_who_is_well_complains_of_nothing() -> None:
     """An old delivery that waits for its next try is no trouble of ours."""
     assert complaints(WELL) == []
+    assert complaints(replace(WELL, canary_age=NEVER)) == []
     assert clock_complaint(-2.0) == []
 
 
@@ -25,6 +26,7 @@ def test_who_is_well_complains_of_nothing() -> None:
         ({"sweep_age": 11.0}, "sweep", True),
         ({"sweep_age": NEVER}, "sweep", True),
         ({"set_back": 3600.0}, "clock", True),
+        ({"canary_age": 61.0}, "canary", False),
         ({"held": 300.0}, "mass silence", False),
         ({"deliver_age": 11.0}, "deliver", True),
         ({"deliver_age": NEVER}, "deliver", True),

@@ -528,6 +528,15 @@ def test_an_edit_times_open_runs_anew() -> None:
 # ---- Blackouts
 
 
+def test_a_period_that_ran_unheard_in_one_blackout_may_run_again_in_the_next() -> None:
+    """Every 100 s, run at 100 and at 200 and unheard both times: the second comes before a period from the first blackout's end
+    has opened. A third blackout that its runs cannot have fallen into excuses nothing."""
+    twice = living("up").deaf(90, 160).deaf(195, 205)
+    assert twice.judge(at(271)).status == "up"
+    assert twice.judge(at(316)).status == "down"
+    assert living("up").deaf(90, 160).deaf(161, 164).judge(at(271)).status == "down"
+
+
 def test_a_slot_whose_window_touches_a_blackout_is_unknown() -> None:
     """Nobody is blamed: the status stays, `every` goes on as if heard at its end."""
     life = living("up").deaf(80, 90).judge(at(110) + INSTANT)
@@ -580,6 +589,12 @@ def test_a_run_of_unknown_end_does_not_bring_the_next_slot_forward() -> None:
             living("up").judge(at(111)),
             "Expected at 2026-06-01 12:01:40 UTC by its schedule, every 1 min 40 s; not heard of by 2026-06-01 12:01:50 UTC, "
             "10 s of grace included; last heard: success at 2026-06-01 12:00:00 UTC.",
+        ),
+        (
+            living("up").deaf(95, 100).judge(at(300)),
+            "Expected at 2026-06-01 12:03:20 UTC by its schedule, every 1 min 40 s; not heard of by 2026-06-01 12:03:30 UTC, "
+            "10 s of grace included; last heard: success at 2026-06-01 12:00:00 UTC. "
+            "We could not hear from 2026-06-01 12:01:35 UTC to 2026-06-01 12:01:40 UTC.",
         ),
         (
             Life(max_runtime=60).start(0, "a").judge(at(61)),

@@ -264,7 +264,7 @@ class Lives(RuleBasedStateMachine):
         armed = self.real.status is Status.NEW and self.real.anchor is not None
         if self.real.deadline() is None and (self.real.status is Status.UP or armed):
             assert self.real.rule.schedule == ONCE
-            assert next_after(ONCE, self.real.satisfied or self.real.anchor or BEGIN) is None
+            assert next_after(ONCE, max(self.real.satisfied or BEGIN, self.real.anchor or BEGIN)) is None
 
     @invariant()
     def every_transition_can_be_explained(self) -> None:

@@ -195,10 +195,10 @@ class Rig:
         log = self.folder / "parts.log"
         raise AssertionError(f"{what}: not within {within} s\n" + (log.read_text()[-6000:] if log.exists() else ""))
 
-    def works(self, loop: str, since: float) -> None:
+    def works(self, loop: str, since: float, within: float = 30) -> None:
         """Return once that loop of the worker (`sweep`, `deliver`) has done a round that began after then."""
         sql = "SELECT 1 FROM heartbeats WHERE name = %s AND at > to_timestamp(%s)"
-        self.until(lambda: self.rows(sql, loop, since), 30, f"{loop} does not work")
+        self.until(lambda: self.rows(sql, loop, since), within, f"{loop} does not work")
 
     def recovered(self, part: str) -> None:
         """Return once what was hurt last works again."""

@@ -1,9 +1,5 @@
 """Jobs of every kind of schedule that live for virtual days: they run when they should, die at random, come back; we ourselves
-are away at random. What a sound service makes of it is known without it: nobody alive goes down, everybody dead does, in time.
-
-One limit is known and excused: a job of `every` two of whose runs in a row fell into two outages. After the first nobody knows
-when in its period it runs, and it is expected a period after the outage's end.
-"""
+are away at random. What a sound service makes of it is known without it: nobody alive goes down, everybody dead does, in time."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -81,7 +77,6 @@ class Job:
     next_at: datetime | None = None
     heard_at: datetime | None = None
     dead: bool = False
-    unheard: int = 0  # outages since then that a run of it fell into
 
     def due(self, now: datetime) -> bool:
         """Whether it runs by then."""
@@ -95,17 +90,20 @@ class Job:
     def deadline(self, blackouts: Sequence[Blackout]) -> datetime | None:
         """The first deadline after it was heard last of which we heard all; None where that is too close to call."""
         assert self.heard_at is not None
-        slot = next_run(self.rule.schedule, self.heard_at)
+        slot, unsure = next_run(self.rule.schedule, self.heard_at), timedelta()
         while slot is not None:
-            opens, closes = slot - 5 * MINUTE, slot + self.rule.grace
+            opens, closes = slot - 5 * MINUTE - unsure, slot + self.rule.grace
             touching = [b for b in blackouts if b.start <= closes + UNSURE and b.end > opens - UNSURE]
             if not touching:
                 floor = max((b.end + AFTER_BLACKOUT for b in blackouts if b.end > self.heard_at), default=closes)
                 return max(closes, floor)
-            end = max(b.end for b in touching)
-            slot = (
-                end + self.rule.schedule.period if isinstance(self.rule.schedule, Every) else next_run(self.rule.schedule, slot)
-            )
+            if isinstance(self.rule.schedule, Every):  # it ran somewhere in the outage, and runs again a period after that
+                end, period = max(b.end for b in touching), self.rule.schedule.period
+                since = max(self.heard_at, end - period - self.rule.grace)
+                begun = min(b.start for b in blackouts if b.start < end and b.end > since)
+                unsure, slot = min(end - begun, period - 5 * MINUTE - UNSURE), end + period
+            else:
+                slot = next_run(self.rule.schedule, slot)
         return None
 
 
@@ -123,7 +121,6 @@ class Simulation:
     blackouts: list[Blackout] = field(default_factory=list)
     deaths: int = 0
     owed: list[tuple[Job, datetime, datetime]] = field(default_factory=list)  # heard last, known by
-    excused: list[tuple[UUID, datetime, datetime]] = field(default_factory=list)  # heard, then twice or more not, heard again
 
     async def live(self, days: float) -> None:
         """Step by step; an outage in about every third hour."""
@@ -144,11 +141,8 @@ class Simulation:
         for job in self.jobs:
             if not job.dead and job.due(now):
                 said += [(job.id, Signal.START)] * (job.rule.max_runtime is not None) + [(job.id, Signal.SUCCESS)]
-                if job.unheard > 1 and job.heard_at is not None and isinstance(job.rule.schedule, Every):
-                    self.excused.append((job.id, job.heard_at, now))
                 job.ran(now)
                 job.heard_at = now
-                job.unheard = 0
         await self.ground.hear(said)
 
     async def _outage(self, span: timedelta) -> datetime:
@@ -160,7 +154,6 @@ class Simulation:
                 continue
             while job.next_at is not None and job.due(now):
                 job.ran(job.next_at)  # and nobody heard
-            job.unheard += 1
         return now
 
     def _live_and_die(self, now: datetime) -> None:
@@ -200,9 +193,7 @@ class Simulation:
         for down in (d for mine in downs.values() for d in mine):
             job = jobs[down.job]
             is_dead = job.dead and job.heard_at is not None and down.at > job.heard_at
-            unheard = job.unheard > 1 and isinstance(job.rule.schedule, Every)
-            excused = unheard or any(id == job.id and since < down.at < until for id, since, until in self.excused)
-            if not is_dead and not excused:
+            if not is_dead:
                 yield f"{job.rule.schedule} was alive and went down at {down.at}"
 
 

@@ -14,6 +14,7 @@ from tests.faults.proxy import HOLE, PASS, REFUSE, Proxy
 from tests.faults.rig import Rig, measured, rigged, seed
 
 TRIALS = 12
+RECOVERED = 30.0  # seconds; 10 are promised, and a loaded machine is given three times as much
 
 
 def lost_answers(rig: Rig, proxy: Proxy, history: History) -> None:
@@ -50,6 +51,19 @@ def hurt(rig: Rig, proxy: Proxy, how: str) -> None:
     rig.background.call(lambda: proxy.now(PASS))
 
 
+def recovery(rig: Rig, history: History, how: str) -> float:
+    """Return once a ping is acknowledged and silence and deliveries are looked after again, all of it in `RECOVERED` seconds from
+    now; how many it took."""
+    since = time.time()
+    end = since + RECOVERED
+    rig.until(lambda: history.acknowledged(since), RECOVERED, f"not heard after {how}")
+    for loop in ("sweep", "deliver"):
+        rig.works(loop, since, end - time.time())
+    took = time.time() - since
+    measured(f"{how}: everything worked again after {took:.1f} s")
+    return took
+
+
 def troubled(folder: Path, rounds: int) -> None:
     """Every kind of trouble, so many times, under load and held against the history; nothing is restarted meanwhile."""
     seed()
@@ -63,13 +77,9 @@ def troubled(folder: Path, rounds: int) -> None:
         for how in [how for _ in range(rounds) for how in ("cut", HOLE, REFUSE, "slow")]:
             began = time.time()
             hurt(rig, proxy, how)
-            since = time.time()
             rig.note("trouble", f"line {how}", began)
-            rig.until(lambda since=since: history.acknowledged(since), 20, f"not heard after {how}")  # type: ignore[misc]
-            rig.works("sweep", since)
-            rig.works("deliver", since)
-            slowest[how] = max(slowest.get(how, 0.0), round(time.time() - since, 1))
-        measured(f"seconds until everything worked again: {slowest}")
+            slowest[how] = max(slowest.get(how, 0.0), recovery(rig, history, how))
+        measured("at most: " + ", ".join(f"{how} {took:.1f} s" for how, took in slowest.items()))
         rig.background.run(crowd.stop())
         lost_answers(rig, proxy, history)
         settle(rig)

@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -135,6 +136,21 @@ async def test_one_bad_row_does_not_stop_the_batch(world: World) -> None:
     await world.run("UPDATE monitors SET kind = 'nonsense' WHERE id = :id", id=checks[4]["uuid"])
     answers = await asyncio.gather(*(world.ping(c) for c in checks))
     assert [a.status_code for a in answers] == [200] * 4 + [503] + [200] * 4
+
+
+async def test_a_row_that_somebody_holds_refuses_its_own_pings_and_no_others(world: World) -> None:
+    """A person in psql, or a sweeper that was frozen: what is pinged beside it is taken, also where it is made by the ping."""
+    held, free = [await world.check() for _ in range(2)]
+    with psycopg.connect(world.dsn.replace("+psycopg", "")) as other:
+        other.execute("SELECT FROM monitors WHERE id = %s FOR UPDATE", [held["uuid"]])
+        made = f"/ping/{world.project.ping_key}/made"
+        answers = await asyncio.gather(
+            world.ping(held), world.ping(free), world.ping(held, "/fail"), world.client.get(made, params={"create": "1"})
+        )
+        assert [answer.status_code for answer in answers] == [503, 200, 503, 201]
+        assert "retry-after" in answers[0].headers
+        other.rollback()
+    assert (await world.ping(held)).status_code == 200
 
 
 async def test_a_missing_partition_is_made_on_the_way(world: World) -> None:

@@ -47,6 +47,13 @@ async def test_while_the_public_address_is_cut_off_nobody_is_called_dead(tmp_pat
             await until(is_down, 120)
 
 
+async def test_without_a_public_address_no_canary_is_sent_and_verdicts_wait_for_none(tmp_path: Path) -> None:
+    """What nobody reaches from outside proves nothing by being reached."""
+    async with serving(tmp_path / "data") as service:
+        await asyncio.sleep(3)  # one would be on its way at once
+        assert "missedbeat_canaries_total{" not in (await service.client.get("/metrics")).text
+
+
 async def canaries_heard(service: Service) -> bool:
     """Whether one came through."""
     return 'missedbeat_canaries_total{result="heard"}' in (await service.client.get("/metrics")).text

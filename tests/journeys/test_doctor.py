@@ -1,22 +1,22 @@
 """`doctor`: what is misconfigured is said with its remedy, and nothing secret with it."""
 
 import asyncio
-import json
-import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
-from app.doctor import WEB_CONNECTIONS, WORKER_CONNECTIONS
+from app.doctor.database import MAIL_CONNECTIONS, WEB_CONNECTIONS, WORKER_CONNECTIONS
 from app.main import Web
 from app.settings import Settings
+from app.smtpd import MailDoor
 from app.store import embedded
-from app.store.migrate import migrate
+from app.store.migrate import head, migrate
 from app.worker import Worker
-from tests.journeys.running import COMMAND, environment, serving
+from tests.journeys.consulting import asked, refused
+from tests.journeys.running import serving
 from tests.receivers import MailReceiver
 from tests.world import World
 
@@ -24,43 +24,42 @@ pytestmark = pytest.mark.anyio
 
 PASSWORD = "a-password-nobody-may-see"
 KEY = "k" * 40
+RESET = "ALTER ROLE plain RESET ALL"
+FREE = "ALTER DATABASE plain CONNECTION LIMIT -1"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One database, by the role of the service and by a superuser."""
+
+    dsn: str
+    by_owner: str
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A PostgreSQL of our own, migrated by a role that is not a superuser."""
     running = embedded.start(tmp_path_factory.mktemp("doctor") / "data", fsync=False)
     try:
-        run(running.dsn, f"CREATE ROLE plain LOGIN PASSWORD '{PASSWORD}'")
-        run(running.dsn, "CREATE DATABASE plain OWNER plain")
-        dsn = running.dsn.replace("//missedbeat@/missedbeat", f"//plain:{PASSWORD}@/plain")
-        assert dsn != running.dsn
+        for role in ("plain", "stranger"):
+            run(running.dsn, f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+        for database in ("plain", "other"):
+            run(running.dsn, f"CREATE DATABASE {database} OWNER plain")
+        by_owner = running.dsn.replace("@/missedbeat", "@/plain")
+        dsn = by_owner.replace("//missedbeat@", f"//plain:{PASSWORD}@")
+        assert len({running.dsn, by_owner, dsn}) == 3
         migrate(dsn)
-        yield dsn
+        run(dsn, "CREATE SCHEMA elsewhere")
+        yield Server(dsn, by_owner)
     finally:
         running.stop()
 
 
 def run(dsn: str, sql: str) -> None:
-    """One statement past the service."""
+    """Statements past the service."""
     with psycopg.connect(dsn.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(sql)
-
-
-def asked(folder: Path, *words: str, **settings: str) -> tuple[int, dict[str, tuple[str, str]], str]:
-    """Exit status, (state, words) of each thing that is not ok else of any, and all that was printed."""
-    command = [COMMAND, "doctor", "--json", *words]
-    done = subprocess.run(
-        command, env=environment(**settings), capture_output=True, text=True, check=False, cwd=folder, timeout=60
-    )
-    said: dict[str, Any] = json.loads(done.stdout)
-    assert said["healthy"] is (done.returncode == 0)
-    found: dict[str, tuple[str, str]] = {}
-    for check in said["checks"]:
-        assert check["state"] != "wrong" or check["remedy"]
-        if check["about"] not in found or check["state"] != "ok":
-            found[check["about"]] = (check["state"], check["words"])
-    return done.returncode, found, done.stdout + done.stderr
+        for statement in sql.split("; "):
+            connection.execute(statement)
 
 
 async def test_a_service_set_up_well_has_nothing_wrong(tmp_path: Path) -> None:
@@ -75,33 +74,91 @@ async def test_a_service_set_up_well_has_nothing_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "about", "words"),
+    ("before", "after", "about", "words"),
     [
-        ("ALTER ROLE plain SET synchronous_commit = off", "durability", "synchronous_commit off"),
-        ("ALTER ROLE plain SET statement_timeout = '3s'", "rights", "statement_timeout = 3s"),
-        ("UPDATE alembic_version SET version_num = '0001'", "schema", "at revision 0001"),
-        ("REVOKE DELETE ON check_ins FROM plain", "rights", "DELETE on check_ins"),
+        ("ALTER ROLE plain SET synchronous_commit = off", RESET, "durability", "synchronous_commit off"),
+        ("ALTER ROLE plain SET statement_timeout = '3s'", RESET, "rights", "statement_timeout = 3s"),
+        ("ALTER ROLE plain SET default_transaction_read_only = on", RESET, "writing", "every ping is refused"),
+        (
+            "ALTER DATABASE plain SET default_transaction_read_only = on",
+            "SET default_transaction_read_only = off; ALTER DATABASE plain RESET ALL",
+            "writing", "every ping is refused",
+        ),
+        ("ALTER ROLE plain SET search_path = elsewhere", RESET, "schema", "stand in the schema public"),
+        ("ALTER ROLE plain CONNECTION LIMIT 20", "ALTER ROLE plain CONNECTION LIMIT -1", "connections", "the role has 20"),
+        ("ALTER DATABASE plain CONNECTION LIMIT 9", FREE, "connections", "the database has 9"),
+        ("UPDATE alembic_version SET version_num = '0001'", "", "schema", "at revision 0001"),
+        ("ALTER TABLE canaries RENAME TO parrots", "ALTER TABLE parrots RENAME TO canaries", "schema", "are missing: canaries"),
+        ("REVOKE DELETE ON check_ins FROM plain", "GRANT DELETE ON check_ins TO plain", "rights", "DELETE on check_ins"),
+        (
+            "REVOKE INSERT, UPDATE ON transitions FROM plain", "GRANT INSERT, UPDATE ON transitions TO plain",
+            "rights", "INSERT, UPDATE on transitions",
+        ),
+        ("REVOKE SELECT ON alembic_version FROM plain", "GRANT SELECT ON alembic_version TO plain", "rights", "alembic_version"),
+        (
+            "ALTER TABLE runs OWNER TO missedbeat; GRANT ALL ON runs TO plain", "ALTER TABLE runs OWNER TO plain",
+            "rights", "ownership of runs",
+        ),
     ],
-)
-async def test_what_is_wrong_with_the_database_is_said(server: str, tmp_path: Path, before: str, about: str, words: str) -> None:
+)  # fmt: skip
+async def test_what_is_wrong_with_the_database_is_said(
+    server: Server, tmp_path: Path, before: str, after: str, about: str, words: str
+) -> None:
     """And that nothing sweeps there; never the password."""
-    back = {
-        "ALTER ROLE": "ALTER ROLE plain RESET ALL",
-        "UPDATE ale": f"UPDATE alembic_version SET version_num = '{migrate(server)}'",
-        "REVOKE DEL": "GRANT DELETE ON check_ins TO plain",
-    }
-    run(server, before)
+    run(server.by_owner, before)
     try:
-        status, found, printed = asked(tmp_path, DATABASE_URL=server, MISSEDBEAT_SECRET_KEY=KEY)
+        status, found, printed = asked(tmp_path, DATABASE_URL=server.dsn, MISSEDBEAT_SECRET_KEY=KEY)
     finally:
-        run(server, back[before[:10]])
+        run(server.by_owner, after or f"UPDATE alembic_version SET version_num = '{head()}'")
     assert status == 1
     assert words in found[about][1]
+    assert "Traceback" not in printed
     assert PASSWORD not in printed
     assert KEY not in printed
 
 
-async def test_a_database_without_a_service_and_a_bad_address_are_said(server: str, tmp_path: Path) -> None:
+async def test_a_database_that_takes_no_writes_or_shows_nothing_stops_the_others_with_a_line(
+    server: Server, tmp_path: Path
+) -> None:
+    """`migrate` where nothing may be written, `web` and `worker` where the revision may not be read."""
+    other = server.dsn.replace("/plain?", "/other?")
+    run(server.by_owner, "ALTER ROLE plain SET default_transaction_read_only = on")
+    try:
+        assert "read-only transaction" in refused(tmp_path, "migrate", DATABASE_URL=other)
+    finally:
+        run(server.by_owner, RESET)
+    for command in ("web", "worker"):
+        stranger = server.dsn.replace("//plain:", "//stranger:")
+        said = refused(tmp_path, command, DATABASE_URL=stranger, MISSEDBEAT_SECRET_KEY=KEY)
+        assert "permission denied for table alembic_version" in said
+
+
+async def test_a_role_that_may_do_nothing_is_told_so_in_a_line(server: Server, tmp_path: Path) -> None:
+    """The first tables that it may not read, and how many more; one without a way into the schema too."""
+    stranger = server.dsn.replace("//plain:", "//stranger:")
+    _, found, printed = asked(tmp_path, DATABASE_URL=stranger)
+    assert "SELECT, INSERT, UPDATE, DELETE on " in found["rights"][1]
+    assert " more" in found["rights"][1]
+    assert "schema" not in found
+    run(server.by_owner, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    try:
+        _, found, more = asked(tmp_path, DATABASE_URL=stranger)
+    finally:
+        run(server.by_owner, "GRANT USAGE ON SCHEMA public TO PUBLIC")
+    assert "stand in the schema public" in found["schema"][1]
+    assert "Traceback" not in printed + more
+
+
+async def test_a_database_of_another_program_is_no_newer_schema(server: Server, tmp_path: Path) -> None:
+    """One that is empty is not migrated, one whose revisions are not ours lacks our tables."""
+    other = server.dsn.replace("/plain?", "/other?")
+    assert other != server.dsn
+    assert "not migrated" in asked(tmp_path, DATABASE_URL=other)[1]["schema"][1]
+    run(other, "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('f00d')")
+    assert "tables are missing" in asked(tmp_path, DATABASE_URL=other)[1]["schema"][1]
+
+
+async def test_a_database_without_a_service_and_a_bad_address_are_said(server: Server, tmp_path: Path) -> None:
     """Nobody sweeps, nobody ticks; an address that only this machine reaches, in clear, or behind a proxy not trusted."""
     for address, about in (
         ("", "address"),
@@ -109,7 +166,7 @@ async def test_a_database_without_a_service_and_a_bad_address_are_said(server: s
         ("http://ping.example.com", "address"),
         ("https://ping.example.com", "proxy"),
     ):
-        status, found, _ = asked(tmp_path, DATABASE_URL=server, MISSEDBEAT_SECRET_KEY=KEY, MISSEDBEAT_BASE_URL=address)
+        status, found, _ = asked(tmp_path, DATABASE_URL=server.dsn, MISSEDBEAT_SECRET_KEY=KEY, MISSEDBEAT_BASE_URL=address)
         assert status == 1
         assert found[about][0] == "wrong"
         assert found["worker"][0] == found["web"][0] == "wrong"
@@ -165,10 +222,10 @@ def test_a_key_that_others_can_read_is_said(tmp_path: Path) -> None:
 
 
 async def test_the_connections_it_counts_are_those_of_the_pools(dsn: str) -> None:
-    """What a web process and a worker may take at most."""
+    """What a web process, a worker and a mail door may take at most."""
     settings = Settings(secret_key=KEY, database_url=dsn, _env_file=None)
-    web, worker = Web(settings, dsn), Worker(settings, dsn)
-    for count, part in ((WEB_CONNECTIONS, web), (WORKER_CONNECTIONS, worker)):
+    web, worker, mail = Web(settings, dsn), Worker(settings, dsn), MailDoor(settings, dsn)
+    for count, part in ((WEB_CONNECTIONS, web), (WORKER_CONNECTIONS, worker), (MAIL_CONNECTIONS, mail)):
         assert sum(engine.pool.size() for engine in part._engines) == count  # type: ignore[attr-defined]
         for engine in part._engines:
             await engine.dispose()

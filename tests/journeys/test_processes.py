@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import psycopg
 import pytest
 
 from app.store import embedded
+from tests.faults.rig import measured
 from tests.journeys.running import COMMAND, Service, environment, gone, serving, until
 from tests.receivers import HttpReceiver
 
@@ -159,6 +162,7 @@ async def test_several_web_and_worker_processes_behave_as_one(tmp_path: Path) ->
             await hook.heard(20, within=25)
             await asyncio.sleep(2)
             assert len(hook.requests) == 20
+            measured(f"{len(checks)} silent jobs by 3 web processes and 2 workers, {len(hook.requests)} messages")
             for word, limit in (("web", 150), ("worker", 120)):
                 for process in service.children(word):
                     assert process.memory_info().rss < limit * 1_000_000, (word, process.memory_info().rss)
@@ -214,6 +218,69 @@ async def test_pings_are_accepted_again_within_seconds_of_a_frozen_database(tmp_
         assert all("retry-after" in a.headers for a in answers)
 
         await until(lambda: answered(service, path), 10)
+
+
+async def test_serve_outlives_a_machine_that_can_start_no_process(tmp_path: Path) -> None:
+    """No file is left to be opened when a web process has died: it is started once there is, and all of it goes on."""
+    async with serving(tmp_path / "data") as service:
+        parent = psutil.Process(service.process.pid)
+        limits = parent.rlimit(psutil.RLIMIT_NOFILE)
+        parent.rlimit(psutil.RLIMIT_NOFILE, (parent.num_fds(), limits[1]))
+        service.kill("web")
+        await until(lambda: logged(service, "a process cannot be started yet"), 10)
+        parent.rlimit(psutil.RLIMIT_NOFILE, limits)
+        await service.ready()
+
+
+@pytest.mark.prove
+async def test_a_frozen_worker_is_seen_from_outside_and_by_the_silence_of_the_heartbeat(tmp_path: Path) -> None:
+    """/readyz says what stands still, the outgoing heartbeat stays away; both are back once the worker is."""
+    async with HttpReceiver() as watcher, serving(tmp_path / "data", MISSEDBEAT_HEARTBEAT_URL=watcher.url()) as service:
+        await watcher.heard(1, within=30)
+        (worker,) = service.children("app.cli worker")
+        worker.suspend()
+        frozen_at = time.monotonic()
+        try:
+
+            async def said() -> bool:
+                answer = await service.client.get(f"http://127.0.0.1:{service.port}/readyz")
+                return answer.status_code == 503 and "nothing has swept for" in answer.text
+
+            await until(said, 30)
+            seen = time.monotonic() - frozen_at
+            measured(f"/readyz said so {seen:.1f} s after the worker froze")
+            await asyncio.sleep(25)  # its turn comes and goes
+            assert len(watcher.requests) == 1
+        finally:
+            worker.resume()
+        await service.ready()
+        await watcher.heard(2, within=45)
+
+
+async def test_while_no_file_is_left_for_a_connection_nobody_is_called_dead(tmp_path: Path) -> None:
+    """Idle connections take all there are: pings are not even answered, and what was due then is unknown."""
+    async with serving(tmp_path / "data", "--workers", "1") as service:
+        check = await service.api("POST", "checks/", {"name": "x", "timeout": 4, "grace": 2})
+        assert (await service.client.get(f"/ping/{check['uuid']}")).status_code == 200
+        (web,) = service.children("app.cli web")
+        idle: list[socket.socket] = []
+        web.rlimit(psutil.RLIMIT_NOFILE, (web.num_fds() + 8, web.rlimit(psutil.RLIMIT_NOFILE)[1]))
+        for _ in range(40):
+            idle.append(socket.create_connection(("127.0.0.1", service.port)))
+        await asyncio.sleep(9)
+        for connection in idle:
+            connection.close()
+
+        async def deaf() -> Any:
+            return (await service.api("GET", "blackouts/"))["blackouts"]
+
+        assert await until(deaf, 20)
+        assert (await service.api("GET", f"checks/{check['uuid']}"))["status"] in ("up", "grace")
+
+
+async def logged(service: Service, words: str) -> bool:
+    """Whether its log says so."""
+    return words in (service.data.parent / f"{service.data.name}.log").read_text()
 
 
 @pytest.mark.parametrize(

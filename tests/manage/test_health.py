@@ -1,5 +1,7 @@
 """What operators and their tools ask: is it alive, is it ready, what does it count."""
 
+import re
+
 import httpx
 import pytest
 
@@ -9,6 +11,24 @@ from app.sweeper.audit import audit_once
 from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
+
+# Where each figure that /metrics reads from the tables stands in /healthz/deep.
+PLACES = {
+    "missedbeat_sweep_lag_seconds": ("sweep", "lag_seconds"),
+    "missedbeat_sweep_age_seconds": ("sweep", "age_seconds"),
+    "missedbeat_deliver_age_seconds": ("deliveries", "age_seconds"),
+    "missedbeat_oldest_delivery_seconds": ("deliveries", "oldest_seconds"),
+    "missedbeat_stuck_delivery_seconds": ("deliveries", "stuck_seconds"),
+    "missedbeat_horizon_lag_seconds": ("horizon_lag_seconds",),
+    "missedbeat_canary_age_seconds": ("canary_age_seconds",),
+    "missedbeat_clock_set_back_seconds": ("clock_set_back_seconds",),
+    "missedbeat_held_seconds": ("held_seconds",),
+    "missedbeat_blackout_seconds_day": ("blackout_seconds_day",),
+    "missedbeat_partition_days_ahead": ("partition_days_ahead",),
+    "missedbeat_monitors_set_aside_now": ("sweep", "set_aside"),
+    "missedbeat_audit_age_seconds": ("audits", "age_seconds"),
+    "missedbeat_notices_untold": ("notices_untold",),
+}
 
 
 async def test_ready_means_that_pings_are_taken_and_somebody_sweeps(world: World) -> None:
@@ -79,6 +99,74 @@ async def test_deep_health_says_what_is_wrong_and_what_to_do(world: World) -> No
     assert abs(said["clock_difference_seconds"]) < 5
     await world.advance(11)
     assert "nothing has swept for 1" in (await world.client.get("/healthz/deep")).text
+
+
+async def test_deep_health_holds_every_figure_that_the_metrics_read_from_the_tables(world: World) -> None:
+    """With the same value in both: verdicts held back, a blackout, a deadline nobody judged, a message nobody sent."""
+    await world.api("POST", "channels/", {"kind": "email", "name": "mail", "address": "a@example.org"})
+    await world.ping(await world.check(channels="*"))
+    await world.ping(await world.check(channels="*"), "/fail")
+    await world.advance(200)
+    await world.run(
+        """INSERT INTO holds (opened_at, from_at, until, silent, projects)
+        VALUES (missedbeat_now(), missedbeat_now() - interval '90 s', missedbeat_now() + interval '600 s', 30, 3)"""
+    )
+    await world.run("INSERT INTO blackouts VALUES (missedbeat_now() - interval '80 s', missedbeat_now() - interval '63 s')")
+    await world.run("INSERT INTO notices (kind, key, words, at) VALUES ('x', 'x', 'x', missedbeat_now())")
+    before, said, after = await figures(world), (await world.client.get("/healthz/deep")).json(), await figures(world)
+    assert set(before) == set(PLACES)
+    assert before["missedbeat_blackout_seconds_day"] == pytest.approx(17, abs=1)
+    assert before["missedbeat_notices_untold"] == 1
+    assert min(before["missedbeat_held_seconds"], before["missedbeat_sweep_lag_seconds"]) > 10
+    for name, path in PLACES.items():
+        there = said
+        for word in path:
+            there = there[word]
+        assert before[name] <= there <= after[name], name
+
+
+async def figures(world: World) -> dict[str, float]:
+    """What /metrics reads from the tables, as of now."""
+    text = (await world.client.get("/metrics")).text.partition("# HELP missedbeat_deliveries ")[0]
+    return {name: float(value) for name, value in re.findall(r"^(missedbeat_\w+) (\S+)$", text, re.M)}
+
+
+async def test_canaries_that_are_sent_and_do_not_come_through_are_said(world: World) -> None:
+    """In the metric, and as a complaint after a minute, whether none ever came or none since; not while none is sent, nor for a
+    pause between two of them."""
+    assert await canary(world) == (-1, False)
+    for seconds in (0, 40):
+        await sent(world, seconds)
+        assert (await canary(world))[1] is False
+    await sent(world, 40)
+    age, said = await canary(world)
+    assert age >= 80
+    assert said
+    await sent(world, 10, heard=True)
+    assert (await canary(world))[1] is False
+    await world.advance(3600)
+    assert await canary(world) == (-1, False)
+    await sent(world, 0)
+    assert (await canary(world))[1] is False
+    await sent(world, 55)
+    age, said = await canary(world)
+    assert 60 < age < 3600
+    assert said
+
+
+async def sent(world: World, after: float, heard: bool = False) -> None:
+    """A canary leaves so many seconds on; whether it came through."""
+    await world.advance(after)
+    await world.run(
+        "INSERT INTO canaries (sent_at, heard_at) SELECT missedbeat_now(), CASE WHEN :heard THEN missedbeat_now() END",
+        heard=heard,
+    )
+
+
+async def canary(world: World) -> tuple[float, bool]:
+    """Its figure, and whether it is complained of."""
+    said = (await world.client.get("/healthz/deep")).json()
+    return said["canary_age_seconds"], "canary" in {wrong["about"] for wrong in said["wrong"]}
 
 
 async def test_deep_health_is_for_whoever_may_read_the_metrics(dsn: str) -> None:

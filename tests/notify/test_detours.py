@@ -1,5 +1,7 @@
 """Detours: an alert that its channel does not take finds another way, once."""
 
+from typing import Any
+
 import pytest
 
 from tests.notify.hooks import hook, shown
@@ -46,6 +48,56 @@ async def test_without_an_owner_ten_minutes_of_failure_go_through_another_channe
         assert len(other.requests) == 1
 
 
+async def test_what_waits_behind_what_was_never_tried_waits_for_its_channel(world: World) -> None:
+    """We were away, or had no room: that says nothing of the channel, and nobody else is told."""
+    async with HttpReceiver() as slow, HttpReceiver() as other:
+        pager = await hook(world, slow, name="pager")
+        await hook(world, other, name="chat")
+        check = await world.check(channels=pager["id"])
+        for signal in ("/fail", ""):
+            await world.ping(check, signal)
+        await world.advance(3600)
+        await world.deliver()
+        assert (len(slow.requests), len(other.requests)) == (1, 0)
+
+
+async def lively(world: World, check: dict[str, Any], minutes: int) -> None:
+    """So many minutes in which a check of its own keeps a channel at work."""
+    for _ in range(minutes // 2):
+        for signal in ("/fail", ""):
+            await world.ping(check, signal)
+            await world.advance(60)
+            await world.deliver()
+
+
+async def test_what_waits_behind_a_message_that_its_channel_does_not_take_goes_through_another(world: World) -> None:
+    """The channel takes all others, so it is not left alone. The job recovers and dies again while the first alert is still
+    tried: each of that is told once, in order, ten minutes later."""
+    async with HttpReceiver() as picky, HttpReceiver() as other:
+        picky.poison = b"nightly"
+        pager = await hook(world, picky, name="pager")
+        await hook(world, other, name="chat")
+        dying, busy = [await world.check(name=name, timeout=86_400, channels=pager["id"]) for name in ("nightly", "busy")]
+        await world.ping(dying, "/fail")
+        await lively(world, busy, 12)
+        await world.ping(dying)
+        await lively(world, busy, 6)
+        assert turnings(other) in ([], ["monitor.down"])
+        await world.ping(dying, "/fail")
+        await lively(world, busy, 14)
+        assert turnings(other) == ["monitor.down", "monitor.up", "monitor.down"]
+        await lively(world, busy, 20)
+        assert len(turnings(other)) == 3
+        assert (await shown(world, pager))["breaker"] == "closed"
+
+
+def turnings(receiver: HttpReceiver) -> list[str]:
+    """What was told, in order; by itself or, where one had not been tried yet when the next came, together with it."""
+    said = [request.json() for request in receiver.requests]
+    assert {each["data"]["monitor"]["name"] for each in said} <= {"nightly"}
+    return [turning["type"] for each in said for turning in (*each["data"].get("earlier", ()), each)]
+
+
 async def test_a_channel_that_heard_it_itself_needs_no_detour(world: World) -> None:
     """Nobody is told the same alert twice, nor is a third channel bothered with it."""
     async with HttpReceiver() as broken, HttpReceiver() as other, HttpReceiver() as third:
@@ -81,6 +133,22 @@ async def test_a_detour_that_fails_is_not_passed_on_again(world: World) -> None:
         for _ in range(4):
             await world.deliver()
         assert len(broken.requests) == 2
+
+
+async def test_the_operator_hears_of_an_alert_that_reached_nobody_once_a_day_for_each_project(world: World) -> None:
+    """Not of one that another channel took, and not before the last way has failed."""
+    async with HttpReceiver() as broken, HttpReceiver() as good:
+        broken.always = Reply(400, body=b"no such thing")
+        for way, lost in (([broken, good], 0), ([broken, broken], 1)):
+            world.project = await world.new_project()
+            made = [await hook(world, receiver, name=str(n)) for n, receiver in enumerate(way)]
+            for _ in range(2):
+                await world.ping(await world.check(channels=made[0]["id"]), "/fail")
+            await world.deliver()
+            notes = await world.rows("SELECT kind, words FROM notices")
+            assert [n["kind"] for n in notes] == ["alert lost"] * lost
+        assert "no such thing" in notes[0]["words"]
+        assert str(world.project.id) in notes[0]["words"]
 
 
 async def test_a_channel_that_hears_only_downs_is_no_detour_for_an_up(world: World) -> None:

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from app.domain.retry import GIVE_UP_AFTER
+from app.domain.retry import FALLBACK_AFTER, GIVE_UP_AFTER
 from app.notify.deliver import Deliverer
 from app.notify.slots import SLOTS, SLOW_SLOTS, Slots, share
-from app.store import claims
+from app.store import claims, detours
 from tests.notify.hooks import hook
 from tests.receivers import HttpReceiver, Reply
 from tests.world import World
@@ -165,6 +165,13 @@ def rows_read(plan: dict[str, Any]) -> int:
     return int(own) + sum(rows_read(below) for below in plan.get("Plans", ()))
 
 
+async def read_by(world: World, sql: str, given: dict[str, Any]) -> int:
+    """How many rows this statement reads."""
+    async with world.sessions() as session:
+        explained = await session.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}"), given)
+        return rows_read(explained.scalar_one()[0]["Plan"])
+
+
 @pytest.mark.parametrize("state", ["untried", "tried", "left alone"])
 async def test_a_look_costs_the_same_however_much_waits(world: World, state: str) -> None:
     """Thirty thousand alerts of one project, untried, in their waits, or behind a breaker: the sender reads a few hundred rows
@@ -182,7 +189,53 @@ async def test_a_look_costs_the_same_however_much_waits(world: World, state: str
             "now": await world.now(), "a_day_ago": await world.now() - GIVE_UP_AFTER, "per_channel": 4, "slots": 64, "slow": 16,
             "share": 32, "slow_share": 8, "sharing": [], "shares": [], "slow_shares": [],
         }  # fmt: skip
+        assert await read_by(world, claims.CHANNELS.text, given) < 500
+
+
+BEHIND_EACH = """
+    INSERT INTO deliveries (project_id, id, channel_id, monitor_id, cause_kind, cause_id, told, due_at, created_at)
+    SELECT project_id, gen_random_uuid(), channel_id, monitor_id, cause_kind, cause_id || ' again', told, due_at, created_at
+    FROM deliveries WHERE project_id = :project"""
+
+
+@pytest.mark.parametrize("tried", [False, True])
+async def test_a_look_for_what_waits_behind_others_costs_the_same_however_much_waits(world: World, tried: bool) -> None:
+    """Sixty thousand open alerts, half of them behind another that was tried in vain for long, or never."""
+    async with HttpReceiver() as hole:
+        await flood(world, hole, 3, each=10_000)
+        if tried:
+            await world.run("UPDATE deliveries SET first_try_at = missedbeat_now(), tries = 1, attempts = '[{}]'")
+        await world.run(BEHIND_EACH, project=world.project.id)
+        await world.run("ANALYZE deliveries")
+        await world.advance(3600)
+        now = await world.now()
         async with world.sessions() as session:
-            explained = await session.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {claims.CHANNELS.text}"), given)
-            plan = explained.scalar_one()
-        assert rows_read(plan[0]["Plan"]) < 500
+            further = await detours.tell_behind(session, now, detours.START)
+        for after in (detours.START, further):
+            given = {"since": now - FALLBACK_AFTER, "limit": detours.LOOKED_AT_ONCE, **after._asdict()}
+            assert await read_by(world, detours.BEHIND.text, given) < 7 * detours.LOOKED_AT_ONCE
+
+
+async def test_looks_go_on_where_they_ended_until_all_was_looked_at(world: World) -> None:
+    """However many open alerts lie before it, what waits behind one that is not taken is told another way in this round."""
+    async with HttpReceiver() as hole:
+        await flood(world, hole, 1, each=3 * detours.LOOKED_AT_ONCE)
+        channel = await hook(world, hole, name="picky")
+        check = await world.check(channels=channel["id"])
+        await world.ping(check, "/fail")
+        await world.run(
+            "UPDATE deliveries SET first_try_at = missedbeat_now(), attempts = '[{}]' WHERE monitor_id = :id", id=check["uuid"]
+        )
+        await world.ping(check)
+        await world.advance(3600)
+        after, looks = detours.START, 0
+        async with world.sessions() as session:
+            while looks == 0 or after != detours.START:
+                after = await detours.tell_behind(session, await world.now(), after)
+                looks += 1
+            await session.commit()
+        assert looks == 4
+        told = await world.rows(
+            "SELECT told ->> 'kind' AS kind FROM deliveries WHERE told ->> 'instead_of' = 'picky' ORDER BY seq"
+        )
+        assert [t["kind"] for t in told] == ["monitor.down", "monitor.up"]

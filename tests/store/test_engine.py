@@ -128,3 +128,18 @@ async def test_a_silent_line_is_given_up_whether_it_was_used_before_or_not(dsn: 
     finally:
         await engine.dispose()
         await proxy.aclose()
+
+
+async def test_durable_means_durable_whatever_the_database_was_set_to(server: embedded.Server) -> None:
+    """With synchronous_commit off it would acknowledge what a crash loses."""
+    engine = make_engine(server.dsn, "ingest", 1)
+    try:
+        sessions = make_sessions(engine)
+        async with sessions() as session:
+            await session.execute(text("ALTER DATABASE missedbeat SET synchronous_commit = off"))
+            await session.commit()
+        await engine.dispose()
+        async with sessions() as session:
+            assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == "on"
+    finally:
+        await engine.dispose()

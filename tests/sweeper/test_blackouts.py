@@ -7,10 +7,8 @@ from uuid import uuid4
 import pytest
 
 from app.domain.horizon import Blackout
-from app.store import blackouts
-from app.sweeper.breaker import Breaker
+from app.store import blackouts, vitals
 from app.sweeper.prune import prune_once
-from app.sweeper.sweep import sweep
 from tests.receivers import HttpReceiver
 from tests.world import MARGIN, World
 
@@ -132,6 +130,45 @@ async def test_a_report_of_the_time_of_the_blackout_is_word_enough(world: World)
         assert receiver.requests == []
 
 
+@pytest.mark.parametrize("word", [{"headers": {"User-Agent": "Slackbot-LinkExpanding 1.0"}}, {"suffix": "/log"}])
+async def test_what_is_no_sign_of_life_is_no_word_after_a_blackout(world: World, word: dict[str, Any]) -> None:
+    """A link previewer, a line for the log: the job that was expected meanwhile is told of all the same."""
+    async with HttpReceiver() as receiver:
+        await hook(world, receiver)
+        check = await world.check(name="nightly", timeout=86_400, grace=30, channels="*")
+        await world.ping(check)
+        await world.advance(86_000)
+        await deaf_for(world, 600)
+        await world.advance(5)
+        await world.sweep()
+        assert (await world.ping(check, **word)).status_code == 200
+        await world.advance(100)
+        await world.sweep()
+        await world.deliver()
+        assert [r.json()["data"]["jobs"] for r in receiver.requests if r.json()["type"] == "blackout"] != []
+
+
+async def test_the_digest_finds_another_way_where_every_channel_is_disabled(world: World) -> None:
+    """As an alert does; the disabled one has it on record, with the reason."""
+    async with HttpReceiver() as gone, HttpReceiver() as spare:
+        await hook(world, gone, "gone")
+        (row,) = await world.rows("SELECT id FROM channels")
+        check = await world.check(name="nightly", timeout=86_400, grace=30, channels=str(row["id"]))
+        await hook(world, spare, "spare")
+        await world.run("UPDATE channels SET disabled_at = missedbeat_now(), disabled_why = '410' WHERE id = :id", id=row["id"])
+        await world.ping(check)
+        await world.advance(86_000)
+        await deaf_for(world, 600)
+        await world.advance(5)
+        await world.sweep()
+        await world.advance(100)
+        await world.sweep()
+        await world.deliver()
+        assert [r.json()["type"] for r in spare.requests] == ["blackout"]
+        kept = await world.rows("SELECT state, reason FROM deliveries WHERE channel_id = :id", id=row["id"])
+        assert kept == [{"state": "suppressed", "reason": "the channel is disabled: 410"}]
+
+
 async def test_before_the_first_tick_of_all_the_sweep_goes_round(world: World) -> None:
     """Nothing was ever heard, so there is nothing to judge and nobody to tell."""
     await world.run("DELETE FROM ticks")
@@ -172,6 +209,31 @@ async def test_a_clock_set_back_stands_still_and_loses_no_ping(world: World) -> 
     assert (await world.sweep()).turned == 2
 
 
+async def test_while_a_clock_set_back_stands_still_canaries_wait_and_a_dead_worker_is_seen(world: World) -> None:
+    """One canary for each instant; the age of the worker's last round goes by the clock as it is."""
+    await world.advance(60)
+    world.sleep(-3600)
+    await world.sweep()
+    async with world.sessions() as session:
+        at = await blackouts.now(session)
+        assert [await blackouts.canary_sent(session, at) for _ in range(2)] == [True, False]
+    world.sleep(100)
+    async with world.sessions() as session:
+        assert (await blackouts.beats(session))["sweep"] >= timedelta(seconds=100)
+        assert (await vitals.read(session, MARGIN)).sweep_age >= 100
+
+
+async def test_after_a_clock_was_set_back_what_is_heard_follows_what_was_heard_before(world: World) -> None:
+    """Also where the last of it came some seconds after the newest tick."""
+    check = await world.check(timeout=600, grace=30)
+    await world.advance(60)
+    world.sleep(4)
+    await world.ping(check)
+    world.sleep(-3600)
+    await world.ping(check, "/fail")
+    assert (await world.seen(check))["status"] == "down"
+
+
 async def test_a_clock_set_forward_is_a_blackout(world: World) -> None:
     """Nobody is dead for a jump of two hours."""
     check = await world.check(timeout=60, grace=30)
@@ -188,87 +250,10 @@ async def test_the_deafness_of_one_process_counts_for_half_a_minute_where_others
     """One whose commits fail for minutes while others tick must not excuse every job for so long."""
     await world.advance(300)
     async with world.sessions() as session:
-        await blackouts.probe(session, timedelta(seconds=200))
+        await blackouts.was_deaf(session, timedelta(seconds=200), timedelta())
         await session.commit()
     (deaf,) = (await world.api("GET", "blackouts/")).json()["blackouts"]
     assert 29 < deaf["seconds"] < 31
-
-
-# ---- Mass silence
-
-
-async def silent_projects(world: World, projects: int, each: int) -> None:
-    """So many jobs of so many projects, heard once."""
-    for _ in range(projects):
-        world.project = await world.new_project()
-        for _ in range(each):
-            await world.ping(await world.check(timeout=60, grace=30))
-
-
-async def swept(world: World, breaker: Breaker) -> int:
-    """One sweep with that breaker; how many turned."""
-    return (await sweep(world.sessions, MARGIN, breaker)).turned
-
-
-async def test_mass_silence_is_held_for_ten_minutes_and_then_told_as_it_was(world: World) -> None:
-    """24 jobs of three projects at once: late, visible in the API, released, dated at their deadlines, not held again."""
-    await silent_projects(world, 3, 8)
-    breaker = Breaker()
-    await world.advance(95)
-    assert await swept(world, breaker) == 0
-    statuses = {c["status"] for c in (await world.api("GET", "checks/")).json()["checks"]}
-    assert statuses == {"grace"}
-    (hold,) = (await world.api("GET", "blackouts/")).json()["holds"]
-    assert hold["released_at"] is None
-    for _ in range(9):
-        await world.advance(60)
-        assert await swept(world, breaker) == 0
-    await world.advance(65)
-    assert await swept(world, breaker) == 24
-    late = await world.rows("SELECT max(t.at - m.last_end_at) AS after FROM transitions t JOIN monitors m ON m.id = t.monitor_id "
-                            "WHERE t.to_status = 'down'")  # fmt: skip
-    assert late[0]["after"] < timedelta(seconds=91)
-    await silent_projects(world, 3, 8)
-    await world.advance(95)
-    assert await swept(world, Breaker()) == 24, "soon after a hold that ran out none begins"
-
-
-async def test_a_hold_ends_at_once_when_the_jobs_are_heard_again(world: World) -> None:
-    """It was our doubt, and it is gone: who is still silent is told at once."""
-    await silent_projects(world, 3, 8)
-    breaker = Breaker()
-    await world.advance(120)  # making them takes seconds on a busy machine
-    assert await swept(world, breaker) == 0
-    for row in (await world.rows("SELECT id FROM monitors ORDER BY created_at"))[5:]:
-        assert (await world.ping({"uuid": row["id"]})).status_code == 200
-    await world.advance(2)
-    assert await swept(world, breaker) == 5
-
-
-async def test_a_project_of_its_own_is_not_held_and_a_fail_is_told_during_a_hold(world: World) -> None:
-    """Two projects may lose everything; who says that it failed is believed."""
-    await silent_projects(world, 2, 30)
-    await world.advance(95)
-    assert await swept(world, Breaker()) == 60
-    await silent_projects(world, 3, 30)
-    failing = await world.check(timeout=3600)
-    await world.advance(95)
-    assert await swept(world, Breaker()) == 0
-    await world.ping(failing, "/fail")
-    assert (await world.seen(failing))["status"] == "down"
-
-
-async def test_what_is_unknown_after_a_blackout_does_not_count_as_mass_silence(world: World) -> None:
-    """After an outage of ours nobody is down, so nothing needs to be held."""
-    await silent_projects(world, 3, 10)
-    await deaf_for(world, 300)
-    await world.advance(5)
-    assert await swept(world, Breaker()) == 0
-    assert (await world.api("GET", "blackouts/")).json()["holds"] == []
-    assert {c["status"] for c in (await world.api("GET", "checks/")).json()["checks"]} == {"up"}
-
-
-# ---- Canaries
 
 
 async def test_a_canary_that_is_lost_is_a_blackout_once_one_came_through_before(world: World) -> None:
@@ -289,6 +274,24 @@ async def test_a_canary_that_is_lost_is_a_blackout_once_one_came_through_before(
         (found,) = await blackouts.listed(session, 1)
     assert isinstance(found, Blackout)
     assert abs(found.start - heard) < timedelta(seconds=1)
+
+
+async def test_a_worker_that_was_away_makes_no_blackout_of_its_absence(world: World) -> None:
+    """One canary lost, then nobody sent any for five minutes, then one is lost again: pings were heard all the while, and a job
+    that is dead is told."""
+    check = await world.check(timeout=60, grace=30)
+    await world.ping(check)
+    await canary(world, heard=True)
+    await world.advance(10)
+    await canary(world, heard=False)
+    for _ in range(30):
+        await world.advance(10)
+    await canary(world, heard=False)
+    await world.advance(2)
+    await canary(world, heard=True)
+    await world.advance(13)
+    assert (await world.sweep()).turned == 1
+    assert (await world.api("GET", "blackouts/")).json()["blackouts"] == []
 
 
 async def canary(world: World, heard: bool) -> Any:
