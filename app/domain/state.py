@@ -1,10 +1,11 @@
 """What a monitor is: its rule, its state, and what both say when they are only read. How the state turns stands in
 `monitor.py` (events) and `verdict.py` (what an outcome does)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from app.domain.horizon import Blackout
 from app.domain.run import EndedRun, Outcome, PlainEnd, Run, RunRecord
@@ -81,8 +82,7 @@ class CheckIn:
     ignored: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One of the last check-ins, remembered on the monitor to explain a verdict."""
 
     at: datetime
@@ -149,6 +149,10 @@ class Monitor:
     transition_count: int = 0
     recent: tuple[Heard, ...] = ()
 
+    def __copy__(self) -> "Monitor":
+        """Every decision works on one; the usual way, by what it would be pickled as, takes five times as long."""
+        return Monitor(*_STATE(self))
+
     @property
     def running(self) -> bool:
         """Whether any start waits for its end, overrun ones included, lost ones not."""
@@ -182,6 +186,9 @@ class Monitor:
         if run is None or slot is None:
             return slot if run is None else run[0]
         return min(slot, run[0])
+
+
+_STATE = attrgetter(*(field.name for field in fields(Monitor)))
 
 
 @dataclass(frozen=True, slots=True)

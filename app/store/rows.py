@@ -30,6 +30,8 @@ REMEMBERED = ("down_by", "failed_by", "releases", "fine_by")  # of the state, ke
 INSTANTS = ("taken_at", "turned_at", "barred_at", "left_at")  # of the state, kept in `memory`
 EXPRESSED: dict[str, type[Cron | OnCalendar | Crontab]] = {"cron": Cron, "oncalendar": OnCalendar, "crontab": Crontab}
 NO_FILTERS = Filters()
+STATUSES = {str(status): status for status in Status}
+SIGNALS = {str(signal): signal for signal in Signal}  # found, not made: five of them stand in every row
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
 COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
 
@@ -82,7 +84,7 @@ def monitor_of(row: Columns) -> Monitor:
     plain_end, missing, last_duration = memory.get("plain_end"), memory.get("missing"), row["last_duration"]
     return Monitor(
         rule=rule_of(row),
-        status=Status(row["status"]),
+        status=STATUSES[row["status"]],
         satisfied=row["satisfied"], due=row["due"], anchor=row["anchor"], floor=row["floor"],
         runs=tuple(_run(r) for r in memory.get("runs", ())),
         ended=tuple(EndedRun(e[0], e[1], _at(e[2])) for e in memory.get("ended", ())),
@@ -99,7 +101,7 @@ def monitor_of(row: Columns) -> Monitor:
         held_since=row["held_since"], left_at=_maybe(memory.get("left_at")),
         **{name: memory[name] for name in REMEMBERED if name in memory},
         heard=row["heard"], run_count=row["run_count"], transition_count=row["transition_count"],
-        recent=tuple(Heard(_at(h[0]), Signal(h[1]), h[2], h[3]) for h in memory.get("recent", ())),
+        recent=tuple(Heard(_at(h[0]), SIGNALS[h[1]], h[2], h[3]) for h in memory.get("recent", ())),
     )  # fmt: skip
 
 
