@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.api_limit import ApiLimit
 from app.events.record import Recorder
 from app.events.routes import events_routes
+from app.garbage import spare_what_stays
 from app.health import health_routes
 from app.ingest.canary import CanaryDoor
 from app.ingest.inbox import Inbox
@@ -109,6 +110,7 @@ class Web:
         await self.ticker.tick_once()
         flushing, ticking = asyncio.create_task(self.inbox.run()), asyncio.create_task(self.ticker.run())
         self._flushing = flushing
+        spare_what_stays()
         try:
             yield
         finally:

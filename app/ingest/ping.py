@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -70,6 +71,10 @@ class Ping:
     message: str = ""
     warnings: list[str] = field(default_factory=list)
 
+    def __copy__(self) -> "Ping":
+        """Every ping is copied once; the usual way, by what it would be pickled as, takes five times as long."""
+        return Ping(*_WORDS(self))
+
     @property
     def problem(self) -> Answer | None:
         """What is wrong with it, once it is known to lead somewhere: an exit status has eight bits, a run id is a UUID."""
@@ -84,6 +89,9 @@ class Ping:
     def may_say_when(self, project: UUID, keys: Mapping[bytes, UUID]) -> bool:
         """Whether it comes with a key of this project, where it says `at`; `keys`: which keys open which project."""
         return self.at is None or keys.get(self.key or b"") == project
+
+
+_WORDS = attrgetter(*(field.name for field in fields(Ping)))
 
 
 def read_path(path: str, opener: Address | None) -> Target | Answer:

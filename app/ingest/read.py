@@ -5,7 +5,8 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from copy import copy
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -33,7 +34,7 @@ NOWHERE = Target(Address("", ""), Signal.LOG)  # of a request whose words nobody
 WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d+|\[([0-9a-fA-F:.]+)\](?::\d+)?")
 READ = frozenset({
     b"accept", b"authorization", b"content-encoding", b"content-length", b"content-type", b"date", b"idempotency-key",
-    b"user-agent", b"x-api-key", b"x-forwarded-for", b"x-forwarded-proto", b"x-sentry-auth",
+    b"transfer-encoding", b"user-agent", b"x-api-key", b"x-forwarded-for", b"x-forwarded-proto", b"x-sentry-auth",
 })  # fmt: skip
 
 
@@ -77,10 +78,11 @@ class Reader:
         if len(headers.get(b"idempotency-key", b"")) > IDEMPOTENCY_KEY_LIMIT:
             return answers.BAD_KEY
         ping = self._ping(scope, headers)
-        try:
-            async with asyncio.timeout(READ_LIMIT):
-                limit = self.body_limit if keep is None else keep
-                refused = await self._read_body(ping, limit, headers.get(b"content-length", b""), receive)
+        limit = self.body_limit if keep is None else keep
+        length = headers.get(b"content-length", b"")
+        try:  # without a length, and not in chunks, nothing follows the head: no need to set a timer for it
+            async with asyncio.timeout(READ_LIMIT) if length or b"transfer-encoding" in headers else nullcontext():
+                refused = await self._read_body(ping, limit, length, receive)
         except TimeoutError:
             return answers.TOO_SLOW
         if refused is not None:
@@ -91,7 +93,8 @@ class Reader:
 
     def said(self, request: Ping, target: Target, query: bytes, headers: Headers) -> Ping:
         """The request with what its URL says in our words; the request itself stays as it was."""
-        ping = replace(request, target=target, warnings=[], receipt=wants_receipt(headers.get(b"accept", b"")))
+        ping = copy(request)
+        ping.target, ping.warnings, ping.receipt = target, [], wants_receipt(headers.get(b"accept", b""))
         read_query(ping, query)
         if ping.at is not None:
             _read_time(ping, headers)
