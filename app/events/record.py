@@ -160,11 +160,10 @@ class _Slice:
 
     async def _write(self, session: AsyncSession, ledger: Ledger) -> None:
         await reported.write(session, ledger.heard, ledger.moment.now)
-        await checkins.add(session, ledger.check_ins)
         await synced.redeclare(session, ledger.declared)
         if ledger.woken:
             await synced.retire(session, self.reporter.project, ledger.woken, None)
-        await decisions.write(session, ledger.moment.now, ledger.made)
+        await decisions.write(session, ledger.moment.now, ledger.made, checkins.adding(ledger.check_ins))
 
 
 def _sum(one: Answer, other: Answer) -> Answer:

@@ -1,12 +1,15 @@
 """Recording check-ins: a batch in one transaction, answered only after its COMMIT.
 
-1. the database's clock, read first: received = that clock less the time since the last byte was read. How long the clock's
-   answer was on its way is not known, so this may be too early by as much; never so that a check-in falls before one that
-   was applied already and that it may as well have followed
-2. look up, lock the monitors in order of id, find repeats
+Four ways to the database and back, whatever a batch holds, as long as nothing turned.
+
+1. the database's clock, read first, and where the addresses lead: received = that clock less the time since the last byte was
+   read. How long the clock's answer was on its way is not known, so this may be too early by as much; never so that a check-in
+   falls before one that was applied already and that it may as well have followed
+2. lock the monitors in order of id, find repeats
 3. decide in the domain, in order of reception
 4. write everything in a handful of statements
-5. the guard: whatever is older than the margin by now must not commit, for the sweeper may have judged its deadline
+5. the guard, by the clock read after that: whatever is older than the margin by now must not commit, for the sweeper may have
+   judged its deadline
 6. COMMIT, under the engine's timer; an error there leaves open whether it happened, so the answer is 503
 """
 
@@ -37,6 +40,7 @@ from app.store.blackouts import Moment
 from app.store.checkins import Answered, Repeat
 from app.store.engine import LOCK_NOT_AVAILABLE, InDoubt, Sessions, warnings_of
 from app.store.rows import Locked
+from app.store.together import together
 
 INSTANT = timedelta(microseconds=1)
 
@@ -102,11 +106,12 @@ async def _record(
     created, full = made
     async with sessions() as session:
         asked_at = monotonic()
-        moment = await blackouts.moment(session, margin)
+        asked = list({ping.target.address for ping in batch})
+        moment, *places = await together(session, blackouts.asking_moment(margin), *addresses.asking(asked))
         elapsed_at = monotonic()
         doubt = timedelta(seconds=elapsed_at - asked_at) + (margin + blackouts.HOLE if moment.behind else timedelta())
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
-        recording = await _look_up(session, batch, moment, ping_limit, patient)
+        recording = await _look_up(session, batch, moment, addresses.joined(places), ping_limit, patient)
         failpoint("record.locked")
         recording.full = full
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
@@ -114,8 +119,7 @@ async def _record(
             heard = Hearing(batch[position], received[position], doubt, position in created)
             results[position] = _answer(recording, heard)
         failpoint("record.decided")
-        await _write(session, recording)
-        await _guard(session, received, results, margin)
+        await _guard(session, await _write(session, recording), received, results, margin)
         failpoint("record.guarded")
         warned = await warnings_of(session)
         await session.commit()
@@ -125,8 +129,14 @@ async def _record(
     return results
 
 
-async def _look_up(session: AsyncSession, batch: Sequence[Ping], moment: Moment, ping_limit: int, patient: bool) -> Recording:
-    places = await addresses.resolve(session, list({ping.target.address for ping in batch}))
+async def _look_up(
+    session: AsyncSession,
+    batch: Sequence[Ping],
+    moment: Moment,
+    places: Mapping[Address, Place],
+    ping_limit: int,
+    patient: bool,
+) -> Recording:
     known = list({(project, monitor) for project, monitor in places.values() if monitor is not None})
     rows = await monitors.lock(session, known, patient) if known else {}
     asked = [
@@ -241,14 +251,16 @@ def _kept(row: Locked, ping: Ping, received: datetime, at: datetime | None, deci
     }  # fmt: skip
 
 
-async def _write(session: AsyncSession, recording: Recording) -> None:
-    await checkins.add(session, recording.check_ins)
-    await checkins.remember(session, list(recording.remembered.values()))
-    await decisions.write(session, recording.moment.now, recording.made)
+async def _write(session: AsyncSession, recording: Recording) -> datetime:
+    """Returns the database's clock after it."""
+    beside = [*checkins.adding(recording.check_ins), *checkins.remembering(list(recording.remembered.values()))]
+    now: datetime = (await decisions.write(session, recording.moment.now, recording.made, beside, [blackouts.asking_now()]))[0]
+    return now
 
 
-async def _guard(session: AsyncSession, received: Sequence[datetime], results: Sequence[Answer], margin: timedelta) -> None:
-    now = await blackouts.now(session)
+async def _guard(
+    session: AsyncSession, now: datetime, received: Sequence[datetime], results: Sequence[Answer], margin: timedelta
+) -> None:
     late = {i for i, at in enumerate(received) if results[i].status < 400 and now - at >= margin}
     if late:
         await session.rollback()

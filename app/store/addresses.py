@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, TextClause, Uuid, any_, cast, delete, insert, literal, select, text, update
+from sqlalchemy import Text, Uuid, any_, cast, delete, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.alias import KEYED, Service
 from app.store.tables import AddressRow
+from app.store.together import Asked, Row, together
 from app.store.unnest import array
 
 KINDS = {service: "ping" if service is Service.HEALTHCHECKS else str(service) for service in Service}
@@ -107,15 +108,22 @@ async def aliases(session: AsyncSession, project: UUID, monitors: Sequence[UUID]
 
 async def resolve(session: AsyncSession, asked: Sequence[Address]) -> dict[Address, Place]:
     """Where these lead; what is unknown or revoked is not in the answer."""
-    found: dict[Address, Place] = {}
-    for query, mine in (
+    return joined(await together(session, *asking(asked)))
+
+
+def asking(asked: Sequence[Address]) -> list[Asked[dict[Address, Place]]]:
+    """The same, to be asked together with others; their answers are to be joined."""
+    kinds = (
         (DIRECT, [a for a in asked if not a.name]),
         (BY_PING_KEY, [a for a in asked if a.name and a.kind == "ping_key"]),
         (BY_API_KEY, [a for a in asked if a.name and by_key(a.kind)]),
-    ):
-        if mine:
-            found |= await _ask(session, query, mine)
-    return found
+    )
+    return [Asked(query, _columns(mine), _places) for query, mine in kinds if mine]
+
+
+def joined(parts: Sequence[Mapping[Address, Place]]) -> dict[Address, Place]:
+    """The places of all kinds."""
+    return {address: place for part in parts for address, place in part.items()}
 
 
 async def called(session: AsyncSession, project: UUID, service: Service, tokens: Collection[str]) -> dict[str, UUID]:
@@ -136,8 +144,10 @@ async def projects_of(session: AsyncSession, hashes: Sequence[bytes]) -> Mapping
     return {bytes.fromhex(key): project for key, project in rows}
 
 
-async def _ask(session: AsyncSession, query: TextClause, asked: Sequence[Address]) -> dict[Address, Place]:
+def _columns(asked: Sequence[Address]) -> dict[str, str]:
     columns = {"kinds": [a.kind for a in asked], "keys": [a.key for a in asked], "names": [a.name for a in asked]}
-    given = {column: array("text", values) for column, values in columns.items()}
-    rows = await session.execute(query, given)
+    return {column: array("text", values) for column, values in columns.items()}
+
+
+def _places(rows: Sequence[Row]) -> dict[Address, Place]:
     return {Address(kind, key, name): (project, monitor) for kind, key, name, project, monitor in rows}

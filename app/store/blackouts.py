@@ -1,7 +1,9 @@
 """The service's own signs of life: ticks, the blackouts that their holes show, and the horizon that follows from both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, text, update
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.horizon import AFTER_BLACKOUT, PATIENCE, Blackout, Canary, Horizon, hole, horizon_at
 from app.store.tables import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow, TickRow
+from app.store.together import Asked, Row, ask
 
 HOLE = timedelta(seconds=5)
 FIRST_HOLE = timedelta(seconds=2)
@@ -72,9 +75,30 @@ class Moment:
     margin: timedelta
 
 
+class Signs(NamedTuple):
+    """The row of MOMENT."""
+
+    clock: datetime
+    tick: datetime | None
+    deaf: list[tuple[str, str]]
+    processes: list[datetime]
+    heard: datetime | None
+    sent: datetime | None
+    failing: datetime | None
+    held: datetime | None
+
+
 async def moment(session: AsyncSession, margin: timedelta) -> Moment:
     """Now, and the horizon H = min(now, newest tick) - margin with every blackout, or less where one must wait."""
-    row = (await session.execute(MOMENT)).one()
+    return await ask(session, asking_moment(margin))
+
+
+def asking_moment(margin: timedelta) -> Asked[Moment]:
+    """The same, to be asked together with others."""
+    return Asked(MOMENT, {}, lambda rows: _moment(Signs(*rows[0]), margin))
+
+
+def _moment(row: Signs, margin: timedelta) -> Moment:
     now = row.clock if row.tick is None else max(row.clock, row.tick)
     blackouts = tuple(Blackout(datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in row.deaf)
     free = horizon_at(now, row.tick, margin, blackouts, row.processes, Canary(row.heard, row.failing, row.sent))
@@ -84,7 +108,16 @@ async def moment(session: AsyncSession, margin: timedelta) -> Moment:
 
 async def now(session: AsyncSession) -> datetime:
     """The database's clock; where it was set back, the newest tick until it is there again."""
-    at: datetime = (await session.execute(NOW)).scalar_one()
+    return await ask(session, asking_now())
+
+
+def asking_now() -> Asked[datetime]:
+    """The same, to be asked together with others."""
+    return Asked(NOW, {}, _instant)
+
+
+def _instant(rows: Sequence[Row]) -> datetime:
+    at: datetime = rows[0][0]
     return at
 
 

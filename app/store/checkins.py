@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
+from app.store.together import Asked, nothing
 from app.store.unnest import arrays, picked, unnest
 
 COLUMNS = {
@@ -44,10 +45,9 @@ class Answered(NamedTuple):
     receipt: dict[str, Any] | None
 
 
-async def add(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+def adding(rows: Sequence[dict[str, Any]]) -> list[Asked[None]]:
     """Keep these check-ins, in one statement."""
-    if rows:
-        await session.execute(ADD, arrays(COLUMNS, rows))
+    return [Asked(ADD, arrays(COLUMNS, rows), nothing)] if rows else []
 
 
 async def answered(
@@ -61,10 +61,9 @@ async def answered(
     return {(monitor, key, signal): Answered(n, answer, receipt) for monitor, key, signal, n, answer, receipt in rows}
 
 
-async def remember(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+def remembering(rows: Sequence[dict[str, Any]]) -> list[Asked[None]]:
     """Keep the answers given to Idempotency-Keys."""
-    if rows:
-        await session.execute(REMEMBER, arrays(IDEMPOTENCY, rows))
+    return [Asked(REMEMBER, arrays(IDEMPOTENCY, rows), nothing)] if rows else []
 
 
 async def forget_answers(session: AsyncSession, at: datetime) -> None:

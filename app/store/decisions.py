@@ -5,6 +5,7 @@ Every change of a monitor comes through `write`, whoever caused it, so that stat
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from app.domain.state import Decision, Status, Transition
 from app.store import monitors, outbox, runs, unheard
 from app.store.rows import Locked
 from app.store.tables import IncidentRow, TransitionRow
+from app.store.together import Asked, together
 from app.store.unnest import arrays, insert_all, unnest
 
 _CLOSED = {"project_id": "uuid", "monitor_id": "uuid", "at": "timestamptz", "reason": "text"}
@@ -23,15 +25,25 @@ CLOSE = text(f"""
     WHERE (i.project_id, i.monitor_id) = (v.project_id, v.monitor_id) AND i.closed_at IS NULL RETURNING i.monitor_id, i.id""")  # noqa: S608
 
 
-async def write(session: AsyncSession, now: datetime, made: Sequence[tuple[Locked, Decision]]) -> None:
-    """Write decisions about locked monitors. One monitor may stand in it several times, in order: its last state counts."""
+async def write(
+    session: AsyncSession,
+    now: datetime,
+    made: Sequence[tuple[Locked, Decision]],
+    beside: Sequence[Asked[Any]] = (),
+    after: Sequence[Asked[Any]] = (),
+) -> list[Any]:
+    """Write decisions about locked monitors, and what stands `beside` them first; returns what `after` says, asked when all is
+    written. One monitor may stand in it several times, in order: its last state counts."""
     latest = {row.id: (row, decision) for row, decision in made}
-    await monitors.save(session, list(latest.values()))
-    await runs.write(session, [(row.project_id, row.id, record) for row, d in made for record in d.records])
-    await unheard.add(session, made)
+    saved = monitors.saving(list(latest.values()))
+    kept = runs.writing([(row.project_id, row.id, record) for row, d in made for record in d.records])
+    written = [*beside, *saved, *kept, *unheard.adding(made)]
     turned = [(row, transition) for row, d in made for transition in d.transitions]
-    if turned:
-        await _announce(session, now, turned)
+    if not turned:
+        return (await together(session, *written, *after))[len(written) :]
+    await together(session, *written)
+    await _announce(session, now, turned)
+    return await together(session, *after)
 
 
 async def close_for_good(session: AsyncSession, row: Locked, now: datetime) -> None:

@@ -15,8 +15,9 @@ from app.domain.state import Decision, Monitor, Rule
 from app.domain.tokens import unique_key
 from app.errors import Invalid, NotFound
 from app.store import addresses, removed
-from app.store.rows import COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
+from app.store.rows import COLUMN_NAMES, COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
 from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
+from app.store.together import Asked, Row, ask, nothing
 from app.store.unnest import array, arrays, insert_all, picked, unnest
 
 SET_ASIDE_FOR = timedelta(hours=1)
@@ -67,8 +68,11 @@ async def lock_readable(
 
 async def _lock(session: AsyncSession, keys: Sequence[tuple[UUID, UUID]], patient: bool) -> list[dict[str, Any]]:
     given = {"project_id": array("uuid", [project for project, _ in keys]), "id": array("uuid", [id_ for _, id_ in keys])}
-    rows = await session.execute(LOCK if patient else LOCK_FREE, given)
-    return [dict(row) for row in rows.mappings()]
+    return await ask(session, Asked(LOCK if patient else LOCK_FREE, given, _named))
+
+
+def _named(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [dict(zip(COLUMN_NAMES, row, strict=True)) for row in rows]
 
 
 async def lock_one(session: AsyncSession, project: UUID, monitor: UUID) -> Locked:
@@ -101,11 +105,10 @@ async def set_aside(session: AsyncSession, project: UUID, monitor: UUID, until: 
     await session.execute(row.values(set_aside_until=until, set_aside_why=why[:500]))
 
 
-async def save(session: AsyncSession, saved: Sequence[tuple[Locked, Decision]]) -> None:
+def saving(saved: Sequence[tuple[Locked, Decision]]) -> list[Asked[None]]:
     """Write the new states of locked monitors, in one statement."""
     rows = [{"project_id": r.project_id, "id": r.id, **state_of(r, decision.monitor)} for r, decision in saved]
-    if rows:
-        await session.execute(SAVE, arrays(_SAVED, rows))
+    return [Asked(SAVE, arrays(_SAVED, rows), nothing)] if rows else []
 
 
 async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any]) -> None:

@@ -33,7 +33,8 @@ NO_FILTERS = Filters()
 STATUSES = {str(status): status for status in Status}
 SIGNALS = {str(signal): signal for signal in Signal}  # found, not made: five of them stand in every row
 Buckets = dict[str, tuple[float, datetime]]  # of the throttle: tokens left at an instant
-COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE))
+COLUMN_NAMES = (*NAMES, *RULE, *STATE)
+COLUMNS = ", ".join(f"m.{column}" for column in COLUMN_NAMES)
 
 
 class Columns(Protocol):

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.run import RunRecord
 from app.store.tables import RunRow
+from app.store.together import Asked, nothing
 from app.store.unnest import arrays, picked, unnest
 
 COLUMNS = {
@@ -23,7 +24,7 @@ WRITE = text(f"""
     ON CONFLICT (project_id, monitor_id, key, at) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _CHANGES)}""")  # noqa: S608
 
 
-async def write(session: AsyncSession, records: Sequence[tuple[UUID, UUID, RunRecord]]) -> None:
+def writing(records: Sequence[tuple[UUID, UUID, RunRecord]]) -> list[Asked[None]]:
     """Write these rows whole, (project, monitor, record) each; a row that stands already takes the new outcome and end."""
     latest = {(monitor, record.key): (project, monitor, record) for project, monitor, record in records}
     rows: list[dict[str, Any]] = [
@@ -34,8 +35,7 @@ async def write(session: AsyncSession, records: Sequence[tuple[UUID, UUID, RunRe
         }
         for project, monitor, r in latest.values()
     ]  # fmt: skip
-    if rows:
-        await session.execute(WRITE, arrays(COLUMNS, rows))
+    return [Asked(WRITE, arrays(COLUMNS, rows), nothing)] if rows else []
 
 
 async def listed(session: AsyncSession, project: UUID, monitor: UUID, before: datetime | None, limit: int) -> list[RunRow]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.horizon import AFTER_BLACKOUT, Blackout
 from app.domain.state import Decision
 from app.store.rows import Locked
+from app.store.together import Asked, nothing
 from app.store.unnest import arrays, picked, unnest
 
 _ADDED = {
@@ -50,7 +51,7 @@ class Expected(NamedTuple):
     is_known: bool
 
 
-async def add(session: AsyncSession, made: Sequence[tuple[Locked, Decision]]) -> None:
+def adding(made: Sequence[tuple[Locked, Decision]]) -> list[Asked[None]]:
     """Keep what these decisions could not judge; of one monitor and blackout once."""
     rows = [
         {
@@ -59,8 +60,7 @@ async def add(session: AsyncSession, made: Sequence[tuple[Locked, Decision]]) ->
         }
         for row, decision in made for u in decision.unheard
     ]  # fmt: skip
-    if rows:
-        await session.execute(ADD, arrays(_ADDED, rows))
+    return [Asked(ADD, arrays(_ADDED, rows), nothing)] if rows else []
 
 
 async def due(session: AsyncSession, horizon: datetime, limit: int) -> list[Expected]:

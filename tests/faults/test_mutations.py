@@ -124,8 +124,8 @@ MUTATIONS = (
     Mutation(
         "nobody is told what was not heard",
         "app/store/decisions.py",
-        "    await unheard.add(session, made)\n",
-        "",
+        ", *unheard.adding(made)]",
+        "]",
         ("tests/sweeper/test_blackouts.py::test_jobs_expected_in_a_blackout_are_told_in_one_message_for_each_project",),
     ),
     Mutation(
@@ -145,8 +145,8 @@ MUTATIONS = (
     Mutation(
         "repeats not remembered",
         "app/ingest/record.py",
-        "await checkins.remember(session, list(recording.remembered.values()))",
-        "pass",
+        ", *checkins.remembering(list(recording.remembered.values()))]",
+        "]",
         ("tests/ingest/test_ping_options.py::test_a_repeat_is_answered_like_the_first_time",),
     ),
     Mutation(
