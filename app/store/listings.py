@@ -12,7 +12,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.alias import KEYED
-from app.store.addresses import KINDS, SERVICES, Alias
+from app.store.addresses import SERVICES, Alias
 from app.store.rows import RULE, STATE
 from app.store.tables.monitors import TAGS
 from app.store.unnest import array
@@ -28,14 +28,15 @@ _COLUMNS = f"""m.id::text AS id, m.badge_key::text AS badge_key, {", ".join(f"m.
 _CHANNELS = """(SELECT array_agg(c.id::text ORDER BY c.created_at, c.id)
     FROM subscriptions s JOIN channels c ON c.project_id = s.project_id AND c.id = s.channel_id
     WHERE s.project_id = m.project_id AND s.monitor_id = m.id)"""
-_KINDS = ", ".join(f"'{kind}'" for kind in KINDS.values())
-_OF_ALIASES = f"addresses a WHERE a.key <> a.monitor_id::text AND a.kind IN ({_KINDS}) AND a.project_id"
+_OF_ALIASES = "addresses a WHERE a.key <> a.monitor_id::text AND a.project_id"
 _ALIASES = f"""(SELECT array_agg(ARRAY[a.kind, a.key] ORDER BY a.kind, a.key)
     FROM {_OF_ALIASES} = m.project_id AND a.monitor_id = m.id)"""  # noqa: S608
 # A transaction leaves one version of a row, so (id, xmin) names what stands in it. Its place and the start of the server tell
 # those apart whose number was given twice: after four thousand million transactions, or by a server in another's place.
-_ROW = """CASE WHEN m.deadline < :horizon THEN m.id::text ELSE concat_ws(' ', m.id,
-    (SELECT CAST(:view AS text) || ' ' || extract(epoch FROM pg_postmaster_start_time())),
+# set_config() keeps PostgreSQL from helpers, here and in what follows: to start them takes longer than all that they could do.
+_ROW = """CASE WHEN m.deadline < :horizon THEN m.id::text ELSE concat_ws(' ', m.id, (
+        SELECT CAST(:view AS text) || ' ' || extract(epoch FROM pg_postmaster_start_time())
+        WHERE set_config('max_parallel_workers_per_gather', '0', true) = '0'),
     m.xmin, m.ctid, (m.due < :now) IS TRUE, '') END"""
 _LINKS = """coalesce(CAST(array_agg(link ORDER BY link COLLATE "C") FILTER (WHERE link IS NOT NULL) AS text), '')"""
 _STAMP = f"""{_ROW} || (SELECT {_LINKS} FROM (
@@ -100,7 +101,7 @@ async def read(session: AsyncSession, listing: Listing, ids: Iterable[str]) -> l
 
 
 def _aliases(found: Iterable[Sequence[str]], project: UUID) -> list[Alias]:
-    named = ((SERVICES[kind], key) for kind, key in found)
+    named = ((SERVICES[kind], key) for kind, key in found if kind in SERVICES)
     return [(service, key.removeprefix(f"{project}:") if service in KEYED else key) for service, key in named]
 
 
