@@ -10,7 +10,7 @@ def seen(row: Columns, moment: Moment) -> Seen:
     """As the domain judges it now. A row that makes no sense is shown as it is stored, and does not take the others with it."""
     deadline = row["deadline"]
     try:
-        if (deadline is None or deadline >= moment.horizon.at) and "runs" not in row["memory"]:
+        if (deadline is None or deadline >= moment.horizon.at) and "runs" not in (row["memory"] or ()):
             rule_of(row)
             return at_rest(row["status"], row["due"], deadline, moment.now)
         return as_seen(monitor_of(row), moment.now, moment.horizon)

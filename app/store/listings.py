@@ -19,12 +19,12 @@ from app.store.unnest import array
 
 ID = 36  # characters of an id; a stamp begins with one
 SHOWN = (
-    "name", "slug", "tags", "description", "methods", "filters", "source", "retired_at", "zone", "unique_key",
+    "name", "slug", "tags", "description", "methods", "source", "retired_at", "zone", "unique_key",
     *RULE, *(column for column in STATE if column != "memory"),
 )  # fmt: skip
-# What is kept in `memory` is asked for only where runs are open or a deadline has passed; reading it is dear.
+# What is kept in `memory` is asked for only where runs are open or a deadline has passed: reading JSON is dear, even if empty.
 _COLUMNS = f"""m.id::text AS id, m.badge_key::text AS badge_key, {", ".join(f"m.{column}" for column in SHOWN)},
-    CASE WHEN m.deadline < :horizon OR m.memory ? 'runs' THEN m.memory ELSE '{{}}' END AS memory"""
+    nullif(m.filters, '{{}}') AS filters, CASE WHEN m.deadline < :horizon OR m.memory ? 'runs' THEN m.memory END AS memory"""
 _CHANNELS = """(SELECT array_agg(c.id::text ORDER BY c.created_at, c.id)
     FROM subscriptions s JOIN channels c ON c.project_id = s.project_id AND c.id = s.channel_id
     WHERE s.project_id = m.project_id AND s.monitor_id = m.id)"""
@@ -67,7 +67,8 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A monitor of a list. `row` is what is shown or judged of it; `memory` is left out where nothing of it is."""
+    """A monitor of a list. `row` is what is shown or judged of it; `memory` is None where nothing of it is, and so are `filters`
+    where there are none."""
 
     id: str
     stamp: str

@@ -43,7 +43,7 @@ MOMENTS = ("satisfied", "anchor", "due", "deadline", "wake_at", "last_end_at", "
 EARLIER = ", ".join(f"{column} = {column} - interval '3 d'" for column in MOMENTS)
 MANY = """
     INSERT INTO monitors SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(), 'tags', 'other',
-        'unique_key', gen_random_uuid(), 'badge_key', gen_random_uuid()))).*
+        'status', 'paused', 'unique_key', gen_random_uuid(), 'badge_key', gen_random_uuid()))).*
     FROM monitors m, generate_series(1, :more) WHERE m.id = :one"""
 Call = Callable[[], Awaitable[Any]]
 
@@ -116,6 +116,7 @@ async def test_the_few_checks_with_a_tag_are_found_among_the_many_of_a_project(g
     await hold(lambda: grown.api("GET", "checks/?tag=db&tag=prod"), lambda: grown.api("GET", "checks/?tag=prod"))
     assert [check["uuid"] for check in (await grown.api("GET", "checks/?tag=prod")).json()["checks"]] == [one["uuid"]]
     assert len((await grown.api("GET", "checks/")).json()["checks"]) == 1 + 2 * MOST
+    await grown.run("DELETE FROM monitors WHERE project_id = :project", project=grown.project.id)
 
 
 async def test_what_the_api_changes_is_found_by_index(grown: World) -> None:

@@ -15,7 +15,7 @@ from app.store.accounts import Caller
 from app.store.listings import ID, Listing
 from app.web import Shared
 
-AT_ONCE = 500  # checks read and written in one go; between two of these others have their turn
+AT_ONCE = 1000  # checks read and written in one go; between two of these others have their turn
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
