@@ -107,18 +107,6 @@ async def test_what_the_api_shows_is_read_by_index(grown: World) -> None:
         await hold(lambda: grown.api("GET", f"{one}/pings/{spoken['n']}/body"))
 
 
-async def test_the_few_checks_with_a_tag_are_found_among_the_many_of_a_project(grown: World) -> None:
-    """By an index that knows tags of projects: neither all checks of the project are read, nor the tag's in other projects."""
-    grown.project = await grown.new_project()
-    one = await grown.check(name="one", tags="prod db")
-    await grown.run(MANY, one=one["uuid"], more=2 * MOST)
-    await grown.run("ANALYZE monitors")
-    await hold(lambda: grown.api("GET", "checks/?tag=db&tag=prod"), lambda: grown.api("GET", "checks/?tag=prod"))
-    assert [check["uuid"] for check in (await grown.api("GET", "checks/?tag=prod")).json()["checks"]] == [one["uuid"]]
-    assert len((await grown.api("GET", "checks/")).json()["checks"]) == 1 + 2 * MOST
-    await grown.run("DELETE FROM monitors WHERE project_id = :project", project=grown.project.id)
-
-
 async def test_what_the_api_changes_is_found_by_index(grown: World) -> None:
     """Made, made unless it is there, edited, paused, resumed, deleted, synced; channels too."""
     edited, deleted = (await mine(grown))[1:3]
@@ -291,3 +279,18 @@ async def claimed(world: World, most: int) -> None:
     async with world.sessions() as session:
         room = Room(most, most, (most, most), {})
         assert await claims.claim(session, await blackouts.now(session), world.project.id, room, 4)
+
+
+# ---- One project that is larger than all others
+
+
+async def test_the_few_checks_with_a_tag_are_found_among_the_many_of_a_project(grown: World) -> None:
+    """By an index that knows tags of projects: neither all checks of the project are read, nor the tag's in other projects."""
+    grown.project = await grown.new_project()
+    one = await grown.check(name="one", tags="prod db")
+    await grown.run(MANY, one=one["uuid"], more=2 * MOST)
+    await grown.run("ANALYZE monitors")
+    await hold(lambda: grown.api("GET", "checks/?tag=db&tag=prod"), lambda: grown.api("GET", "checks/?tag=prod"))
+    assert [check["uuid"] for check in (await grown.api("GET", "checks/?tag=prod")).json()["checks"]] == [one["uuid"]]
+    assert len((await grown.api("GET", "checks/")).json()["checks"]) == 1 + 2 * MOST
+    await grown.run("DELETE FROM monitors WHERE project_id = :project", project=grown.project.id)
