@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 
@@ -23,6 +23,7 @@ from starlette.routing import Match
 
 from app import json_body
 from app.api_limit import ApiLimit
+from app.byte_cache import ByteCache
 from app.errors import (
     Conflict,
     Invalid,
@@ -72,6 +73,7 @@ class Shared:
     check_channel: CheckSettings
     api_limit: ApiLimit | None = None  # None: keys may call as often as they like
     ping_email_domain: str = ""  # empty: no pings by mail
+    written: ByteCache = field(default_factory=ByteCache)  # checks as the API wrote them, by their stamps (store/listings.py)
 
 
 def shared(request: Request) -> Shared:

@@ -29,7 +29,7 @@ from app.errors import Conflict
 
 __all__ = [
     "CheckIn", "Decision", "Heard", "Monitor", "Reason", "Rule", "Seen", "Signal", "Status", "Transition",
-    "as_seen", "explain", "on_check_in", "on_edit", "on_expect_first", "on_pause", "on_resume", "on_silence",
+    "as_seen", "at_rest", "explain", "on_check_in", "on_edit", "on_expect_first", "on_pause", "on_resume", "on_silence",
 ]  # fmt: skip
 
 AFTER_EDIT = timedelta(seconds=60)
@@ -133,6 +133,12 @@ def as_seen(monitor: Monitor, now: datetime, horizon: Horizon) -> Seen:
     m = monitor if deadline is None or deadline >= horizon.at else on_silence(monitor, horizon).monitor
     late = m.status in (Status.UP, Status.NEW) and m.due is not None and m.due < now and not m.waits()
     return Seen("late" if late else str(m.status), m.running, m.due, m.deadline())
+
+
+def at_rest(status: str, due: datetime | None, deadline: datetime | None, now: datetime) -> Seen:
+    """What `as_seen` says of a monitor without open runs whose deadline is not before the horizon: nothing else of it matters."""
+    late = status in (Status.UP, Status.NEW) and due is not None and due < now
+    return Seen("late" if late else status, False, due, deadline)
 
 
 def _nothing_before(m: Monitor, now: datetime) -> None:

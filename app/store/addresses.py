@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, cast, delete, insert, literal, select, text, update
+from sqlalchemy import Text, any_, cast, delete, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -92,18 +92,6 @@ async def set_aliases(session: AsyncSession, project: UUID, monitor: UUID, alias
     rows = [{"kind": kind, "key": key, "project_id": project, "monitor_id": monitor} for kind, key in wanted]
     added = await session.execute(upsert(AddressRow).values(rows).on_conflict_do_nothing().returning(AddressRow.key))
     return len(added.all()) == len(wanted)
-
-
-async def aliases(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[Alias]]:
-    """The aliases of each of these monitors, in one order."""
-    query = select(AddressRow.monitor_id, AddressRow.kind, AddressRow.key).where(
-        AddressRow.project_id == project, AddressRow.monitor_id == any_(literal(list(monitors), ARRAY(Uuid))), ALIAS
-    )
-    found: dict[Any, list[Alias]] = {}
-    for monitor, kind, key in await session.execute(query.order_by(AddressRow.kind, AddressRow.key)):
-        service = SERVICES[kind]
-        found.setdefault(monitor, []).append((service, key.removeprefix(f"{project}:") if service in KEYED else key))
-    return found
 
 
 async def resolve(session: AsyncSession, asked: Sequence[Address]) -> dict[Address, Place]:

@@ -20,6 +20,7 @@ TIMEOUTS = {
     "synchronous_commit": "on",  # 2xx means durable, whatever the database or the role was set to
     "idle_in_transaction_session_timeout": "5000",
     "timezone": "UTC",
+    "max_parallel_workers_per_gather": "0",  # to start helpers takes longer than queries as short as ours
 }
 Sessions = async_sessionmaker[AsyncSession]
 WARNINGS = "warnings"

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, delete, func, insert, literal, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +15,7 @@ from app.domain.tokens import unique_key
 from app.errors import Invalid, NotFound
 from app.store import addresses, removed
 from app.store.rows import COLUMN_NAMES, COLUMNS, NO_FILTERS, STATE, Locked, locked, rule_columns, state_of
-from app.store.tables import AddressRow, ChannelRow, MonitorRow, SubscriptionRow
+from app.store.tables import AddressRow, MonitorRow, SubscriptionRow
 from app.store.together import Asked, Row, ask, nothing
 from app.store.unnest import array, arrays, insert_all, picked, unnest
 
@@ -208,33 +207,9 @@ async def by_unique_key(session: AsyncSession, project: UUID, key: str) -> Monit
     return row
 
 
-async def listed(session: AsyncSession, project: UUID, tags: Sequence[str] = (), slug: str | None = None) -> list[MonitorRow]:
-    """All monitors of a project, oldest first; those with all of `tags`, and with `slug`, where given."""
-    query = select(MonitorRow).where(MonitorRow.project_id == project).order_by(MonitorRow.created_at, MonitorRow.id)
-    if slug is not None:
-        query = query.where(MonitorRow.slug == slug)
-    if tags:
-        query = query.where(func.string_to_array(MonitorRow.tags, " ", type_=ARRAY(Text)).contains(list(tags)))
-    return list((await session.execute(query)).scalars())
-
-
 async def subscribe(session: AsyncSession, project: UUID, monitor: UUID, channels: Sequence[UUID]) -> None:
     """From now on exactly these channels hear of the monitor."""
     mine = (SubscriptionRow.project_id == project, SubscriptionRow.monitor_id == monitor)
     await session.execute(delete(SubscriptionRow).where(*mine))
     rows = [{"project_id": project, "monitor_id": monitor, "channel_id": channel} for channel in channels]
     await insert_all(session, SubscriptionRow, rows)
-
-
-async def subscriptions(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[UUID]]:
-    """The channels of each of these monitors, in the order in which the channels were made."""
-    query = (
-        select(SubscriptionRow.monitor_id, SubscriptionRow.channel_id)
-        .join(ChannelRow, (ChannelRow.project_id == SubscriptionRow.project_id) & (ChannelRow.id == SubscriptionRow.channel_id))
-        .where(SubscriptionRow.project_id == project, SubscriptionRow.monitor_id == any_(literal(list(monitors), ARRAY(Uuid))))
-        .order_by(ChannelRow.created_at, ChannelRow.id)
-    )
-    found: dict[UUID, list[UUID]] = {}
-    for monitor, channel in await session.execute(query):
-        found.setdefault(monitor, []).append(channel)
-    return found

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app.domain.evidence import explain
 from app.domain.horizon import Blackout, Horizon
-from app.domain.monitor import CheckIn, as_seen, on_check_in, on_edit, on_expect_first, on_pause, on_resume, on_silence
+from app.domain.monitor import CheckIn, as_seen, at_rest, on_check_in, on_edit, on_expect_first, on_pause, on_resume, on_silence
 from app.domain.run import RunRecord
 from app.domain.schedule import Cron, Every, OnCalendar, Schedule, next_after
 from app.domain.state import Decision, Monitor, Reason, Rule, Signal, Status, Transition
@@ -117,7 +117,9 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         """The sweeper looks; a reader who looked before it has seen the same."""
-        seen = as_seen(self.real, self.now, self.horizon)
+        seen, deadline = as_seen(self.real, self.now, self.horizon), self.real.deadline()
+        if not self.real.runs and (deadline is None or deadline >= self.horizon.at):
+            assert seen == at_rest(str(self.real.status), self.real.due, deadline, self.now)
         self.told.settle(self.horizon)
         self._decide(on_silence, self.horizon)
         late = self.told.status in ("up", "new") and self.told.due is not None and self.told.due < self.now

@@ -4,11 +4,12 @@ import asyncio
 import re
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from app.store import addresses, monitors
+from app.store import listings
+from app.store.listings import Listing
 from tests.many import patiently, statements
 from tests.world import World
 
@@ -596,10 +597,9 @@ async def test_the_list_asks_the_database_as_often_for_two_hundred_checks_as_for
 async def test_a_project_may_have_more_checks_than_a_statement_takes_parameters(world: World) -> None:
     """PostgreSQL takes 65,535 of them: the list must not stop there."""
     check = await world.check(channels=await channel(world, "a"), aliases=[{"service": "sentry", "token": "job"}])
-    many = [uuid4() for _ in range(70_000)] + [UUID(check["uuid"])]
+    many = [str(uuid4()) for _ in range(70_000)] + [check["uuid"]]
+    listing = Listing(world.project.id, "any", await world.now(), await world.now(), links=True)
     async with world.sessions() as session:
-        ears = await monitors.subscriptions(session, world.project.id, many)
-        names = await addresses.aliases(session, world.project.id, many)
-        assert await addresses.aliases(session, world.project.id, []) == {}
-    assert {str(monitor): [str(one) for one in found] for monitor, found in ears.items()} == {check["uuid"]: [check["channels"]]}
-    assert {str(monitor): found for monitor, found in names.items()} == {check["uuid"]: [("sentry", "job")]}
+        (found,) = await listings.read(session, listing, many)
+        assert await listings.read(session, listing, []) == []
+    assert (found.id, list(found.channels), found.aliases) == (check["uuid"], [check["channels"]], [("sentry", "job")])

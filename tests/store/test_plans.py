@@ -42,6 +42,10 @@ LARGE = {
 LATELY = "interval '3 h'"  # the audits look at what turned in the last two: what other tests here turned is not counted
 MOMENTS = ("satisfied", "anchor", "due", "deadline", "wake_at", "last_end_at", "last_applied_at", "last_success_at")
 EARLIER = ", ".join(f"{column} = {column} - interval '3 d'" for column in MOMENTS)
+MANY = """
+    INSERT INTO monitors SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(), 'tags', 'other',
+        'status', 'paused', 'unique_key', gen_random_uuid(), 'badge_key', gen_random_uuid()))).*
+    FROM monitors m, generate_series(1, :more) WHERE m.id = :one"""
 Call = Callable[[], Awaitable[Any]]
 
 
@@ -277,3 +281,18 @@ async def claimed(world: World, most: int) -> None:
     async with world.sessions() as session:
         room = Room(most, most, (most, most), {})
         assert await claims.claim(session, await blackouts.now(session), world.project.id, room, 4)
+
+
+# ---- One project that is larger than all others
+
+
+async def test_the_few_checks_with_a_tag_are_found_among_the_many_of_a_project(grown: World) -> None:
+    """By an index that knows tags of projects: neither all checks of the project are read, nor the tag's in other projects."""
+    grown.project = await grown.new_project()
+    one = await grown.check(name="one", tags="prod db")
+    await grown.run(MANY, one=one["uuid"], more=2 * MOST)
+    await grown.run("ANALYZE monitors")
+    await hold(lambda: grown.api("GET", "checks/?tag=db&tag=prod"), lambda: grown.api("GET", "checks/?tag=prod"))
+    assert [check["uuid"] for check in (await grown.api("GET", "checks/?tag=prod")).json()["checks"]] == [one["uuid"]]
+    assert len((await grown.api("GET", "checks/")).json()["checks"]) == 1 + 2 * MOST
+    await grown.run("DELETE FROM monitors WHERE project_id = :project", project=grown.project.id)

@@ -1,11 +1,10 @@
 """Checks: listed, made, read, edited, deleted, paused, resumed. What they said and went through stands in `check_history.py`."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,12 +12,12 @@ from app.domain.slug import slug_of
 from app.manage import actions
 from app.manage.actions import Wanted
 from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check
-from app.manage.api.check_shape import Linked, View, shape
+from app.manage.api.check_list import all_shown, one_shown
 from app.manage.api.described import ON_CONFLICT, body
 from app.manage.api.described.checks import EXAMPLE, Check, CheckBody, Checks
 from app.manage.api.given import wrong
 from app.manage.api.wire import CheckId, CheckKey, Problem, Version, id_of
-from app.store import addresses, blackouts, channels, monitors
+from app.store import channels, monitors
 from app.store.accounts import Caller as Known
 from app.store.rows import NO_FILTERS
 from app.store.tables import MonitorRow
@@ -37,13 +36,13 @@ async def list_checks(
     version: Version,
     tag: Annotated[list[str] | None, Query(description="Only checks with this tag; repeated: with all of them")] = None,
     slug: Annotated[str | None, Query(description="Only the check with this slug")] = None,
-) -> JSONResponse:
+) -> Response:
     """All checks of the project, oldest first."""
     for name, values in (("tag", tag or []), ("slug", [slug or ""])):
         if any("\0" in value for value in values):
             raise wrong(name, "has a NUL character")
-    rows = await monitors.listed(session, caller.project, [t for t in tag or () if t], slug or None)
-    return JSONResponse({"checks": await shown(session, house, caller, version, rows)})
+    written = await all_shown(session, house, caller, version, [t for t in tag or () if t], slug or None)
+    return Response(written, media_type="application/json")
 
 
 @routes.post(
@@ -64,22 +63,21 @@ async def create_check(caller: Writer, session: Session, house: House, version: 
         await monitors.one_namer(session, caller.project)
     found = await monitors.alike(session, caller.project, alike) if alike is not None else None
     if found is not None:
-        row = await _edit(session, house, version, found, wanted, now)
-        return JSONResponse(await _one(session, house, caller, version, row))
+        await _edit(session, house, version, found, wanted, now)
+        return JSONResponse(await one_shown(session, house, caller, version, found.id))
     if version < 3 and "slug" not in wanted.names:
         wanted.names["slug"] = await monitors.free_slug(session, caller.project, slug_of(wanted.names.get("name", "")))
     ears = await _channels(session, caller.project, wanted)
     made = Wanted(wanted.names_after(NO_FILTERS), None, ears, wanted.expect_first, wanted.aliases)
     monitor = await actions.create(session, caller.project, made, wanted.rule_after(NEW_RULE, UTC, now), house.margin)
-    row = await monitors.get(session, caller.project, monitor)
-    return JSONResponse(await _one(session, house, caller, version, row), 201)
+    return JSONResponse(await one_shown(session, house, caller, version, monitor), 201)
 
 
 @routes.get("/checks/{check}", response_model=Check)
 async def get_check(check: CheckKey, caller: Caller, session: Session, house: House, version: Version) -> JSONResponse:
     """One check, by its id or unique_key."""
     row = await find(session, caller, check)
-    return JSONResponse(await _one(session, house, caller, version, row))
+    return JSONResponse(await one_shown(session, house, caller, version, row.id))
 
 
 @routes.post("/checks/{check}", response_model=Check, openapi_extra=body(CheckBody, EXAMPLE))
@@ -88,15 +86,15 @@ async def edit_check(
 ) -> JSONResponse:
     """Change what is given."""
     before = await monitors.get(session, caller.project, id_of(check))
-    row = await _edit(session, house, version, before, read_check(given, house.min_period), now)
-    return JSONResponse(await _one(session, house, caller, version, row))
+    await _edit(session, house, version, before, read_check(given, house.min_period), now)
+    return JSONResponse(await one_shown(session, house, caller, version, before.id))
 
 
 @routes.delete("/checks/{check}", response_model=Check)
 async def delete_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
     """Delete a check for good; answers with what it was."""
     row = await monitors.get(session, caller.project, id_of(check))
-    answer = await _one(session, house, caller, version, row)
+    answer = await one_shown(session, house, caller, version, row.id)
     await actions.remove(session, caller.project, row.id, house.margin)
     return JSONResponse(answer)
 
@@ -105,16 +103,14 @@ async def delete_check(check: CheckId, caller: Writer, session: Session, house: 
 async def pause_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
     """Expect nothing of it until it is heard again or resumed."""
     await actions.pause(session, caller.project, id_of(check), house.margin)
-    row = await monitors.get(session, caller.project, id_of(check))
-    return JSONResponse(await _one(session, house, caller, version, row))
+    return JSONResponse(await one_shown(session, house, caller, version, id_of(check)))
 
 
 @routes.post("/checks/{check}/resume", response_model=Check, responses=ON_CONFLICT)
 async def resume_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
     """Make a paused check new again."""
     await actions.resume(session, caller.project, id_of(check), house.margin)
-    row = await monitors.get(session, caller.project, id_of(check))
-    return JSONResponse(await _one(session, house, caller, version, row))
+    return JSONResponse(await one_shown(session, house, caller, version, id_of(check)))
 
 
 async def find(session: AsyncSession, caller: Known, key: str) -> MonitorRow:
@@ -122,24 +118,6 @@ async def find(session: AsyncSession, caller: Known, key: str) -> MonitorRow:
     if len(key) == 40 and "-" not in key and key.isascii() and key.isalnum():
         return await monitors.by_unique_key(session, caller.project, key)
     return await monitors.get(session, caller.project, id_of(key))
-
-
-async def shown(
-    session: AsyncSession, house: Shared, caller: Known, version: int, rows: Sequence[MonitorRow]
-) -> list[dict[str, Any]]:
-    """These checks for this caller, in three queries however many they are."""
-    moment = await blackouts.moment(session, house.margin)
-    view = View(version, not caller.may_write, house.base_url, moment, house.ping_email_domain)
-    if not caller.may_write:
-        return [shape(row, view, Linked()) for row in rows]
-    ids = [row.id for row in rows]
-    ears = await monitors.subscriptions(session, caller.project, ids)
-    names = await addresses.aliases(session, caller.project, ids)
-    return [shape(row, view, Linked(ears.get(row.id, ()), names.get(row.id, ()))) for row in rows]
-
-
-async def _one(session: AsyncSession, house: Shared, caller: Known, version: int, row: MonitorRow) -> dict[str, Any]:
-    return (await shown(session, house, caller, version, [row]))[0]
 
 
 async def _channels(session: AsyncSession, project: UUID, wanted: CheckGiven) -> list[UUID] | None:
@@ -150,7 +128,7 @@ async def _channels(session: AsyncSession, project: UUID, wanted: CheckGiven) ->
 
 async def _edit(
     session: AsyncSession, house: Shared, version: int, before: MonitorRow, wanted: CheckGiven, now: datetime
-) -> MonitorRow:
+) -> None:
     """Lock first, so that of two edits at once neither writes back what the other changed."""
     project, monitor = before.project_id, before.id
     named = "name" in wanted.names and (wanted.names["name"] != before.name or not before.slug)
@@ -161,4 +139,3 @@ async def _edit(
     names, rule = wanted.names_after(row.filters), wanted.rule_after(row.monitor.rule, row.zone, now)
     ears = await _channels(session, project, wanted)
     await actions.edit(session, project, monitor, Wanted(names, rule, ears, wanted.expect_first, wanted.aliases), house.margin)
-    return await monitors.get(session, project, monitor)

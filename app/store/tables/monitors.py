@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables.columns import Base, Json
 
+TAGS = "string_to_array(({0}project_id::text || ':') || replace({0}tags, ' ', (' ' || {0}project_id::text) || ':'), ' ')"
+"""The tags of a monitor, each behind its project, so that an index finds those of one project. {0}: the table and a dot."""
+
 
 class MonitorRow(Base):
     """A monitor: what people call it, its rule, and its state, which is written only under this row's lock."""
@@ -85,6 +88,13 @@ class MonitorRow(Base):
         Index("monitors_beat_of", "project_id", "beat_of", postgresql_where=text("beat_of <> ''")),
         Index("monitors_not_woken", "project_id", postgresql_where=text("wake_at IS NULL AND status IN ('up', 'new')")),
         Index("monitors_down", "project_id", "id", postgresql_where=text("status = 'down'")),
+        Index(
+            "monitors_tags",
+            text(TAGS.format("")),
+            postgresql_using="gin",
+            postgresql_where=text("tags <> ''"),
+            postgresql_with={"fastupdate": "off"},
+        ),
         Index("monitors_set_aside", "set_aside_until", postgresql_where=text("set_aside_until IS NOT NULL")),
         Index("monitors_wake_at", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "75"}},
