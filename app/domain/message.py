@@ -179,7 +179,9 @@ def plain(told: Told) -> Message:
 def clean(text: str, limit: int) -> str:
     """One line of at most `limit` characters that cannot disturb what stands around it: line breaks and control
     characters become spaces; direction marks, other invisible characters and lone surrogates go."""
-    line = "".join(_seen(c) for c in text[: limit * 4])
+    line = text[: limit * 4]
+    if not line.isprintable():
+        line = "".join(_seen(c) for c in line)
     line = SECRET.sub(r"\1\2…", " ".join(line.split()))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 

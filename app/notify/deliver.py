@@ -6,11 +6,12 @@ A delivery ends delivered, dead or suppressed, always with a reason; what dies i
 import asyncio
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic, utc_now
 from app.domain.message import Message, compose, plain
@@ -21,6 +22,7 @@ from app.notify.settle import Settler
 from app.notify.slots import Slots
 from app.store import blackouts, claims, detours
 from app.store.claims import Claimed
+from app.store.detours import Place
 from app.store.engine import Sessions
 from app.store.vault import Vault
 
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 
 PER_CHANNEL = 4
 NEEDED_LEASE = timedelta(seconds=22)
+LOOKS_EVERY = timedelta(seconds=1)
 SETTLE_AGAIN = 0.5  # seconds; the fence makes trying again safe
 AWAY = (SQLAlchemyError, OSError, TimeoutError)
 
@@ -50,7 +53,8 @@ class Deliverer:
         self._owner: UUID = uuid4()
         self._settler = Settler(sessions, self._owner)
         self._slots = Slots()
-        self._looked_to = detours.START
+        self._looked_to: Place = detours.START
+        self._looked_at: datetime | None = None
         self._leaving = False
 
     async def deliver(self) -> None:
@@ -65,17 +69,23 @@ class Deliverer:
         claimed_at = monotonic()
         async with self._sessions() as session:
             now = await blackouts.clock(session)
-            await detours.tell_held(session, now)
-            looked_to = await detours.tell_behind(session, now, self._looked_to)
+            looked_to = await self._tell_waiting(session, now)
             claimed = await claims.claim(session, now, self._owner, self._slots.room(), PER_CHANNEL)
             await blackouts.beat(session, "deliver")
             await session.commit()
-        self._looked_to = looked_to
+        self._looked_to, self._looked_at = looked_to
         if claimed:
             failpoint("deliver.claimed")
         for delivery in claimed:
             self._slots.begin(delivery.project, delivery.slow, self._deliver(delivery, claimed_at))
         return len(claimed)
+
+    async def _tell_waiting(self, session: AsyncSession, now: datetime) -> tuple[Place, datetime]:
+        """Tell another way what waits too long; not with every claim, for it waits for minutes. Where and when the look ended."""
+        if self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKS_EVERY:
+            return self._looked_to, self._looked_at
+        await detours.tell_held(session, now)
+        return await detours.tell_behind(session, now, self._looked_to), now
 
     async def drain(self, limit: float) -> None:
         """On the way out: wait for what is being sent, then give back what was not settled."""
