@@ -22,7 +22,7 @@ from app.store.engine import Sessions
 log = structlog.get_logger()
 
 TOGETHER = 100
-ALONE = 3  # at once: of the pool's five connections one is for claiming and one for those together
+ALONE = 2  # at once: of the pool's four connections one is for claiming and one for those together
 DEAD = frozenset({Verdict.GONE, Verdict.REFUSED})
 
 
