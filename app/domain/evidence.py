@@ -1,6 +1,7 @@
 """Why did this fire? What a transition was decided from, as data to keep with it, and the same as one sentence."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -34,7 +35,7 @@ def evidence(
         "from": str(before),
         "to": str(after),
         "at": stamp(at),
-        "schedule": describe(rule.schedule),
+        "schedule": _described(rule.schedule),
         "zone": "UTC" if isinstance(rule.schedule, Every) else rule.schedule.zone,
         "grace": rule.grace.total_seconds(),
         "max_runtime": rule.max_runtime.total_seconds() if rule.max_runtime is not None else None,
@@ -53,6 +54,9 @@ def evidence(
         ],
         "blackouts": [[stamp(b.start), stamp(b.end)] for b in horizon.blackouts if b.end > at - timedelta(days=1)][-5:],
     }  # fmt: skip
+
+
+_described = lru_cache(maxsize=4096)(describe)
 
 
 def stamp(t: datetime | None) -> str | None:
@@ -191,9 +195,13 @@ def _deaf(facts: dict[str, Any]) -> str:
 
 def _clock(text: str | None, facts: dict[str, Any]) -> str:
     """In the zone of the schedule, as every other time of the message."""
-    if text is None:
-        return "an unknown time"
-    return datetime.fromisoformat(text).astimezone(ZoneInfo(facts["zone"])).strftime("%Y-%m-%d %H:%M:%S %Z")
+    return "an unknown time" if text is None else _told_in(text, facts["zone"])
+
+
+@lru_cache(maxsize=1024)
+def _told_in(text: str, zone: str) -> str:
+    """Where thousands fall silent at once, most instants are the same."""
+    return datetime.fromisoformat(text).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _span(seconds: float) -> str:

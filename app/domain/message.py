@@ -74,15 +74,18 @@ class Told:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dumps`: moments as ISO 8601, tags as a list."""
-        data = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict copies every moment, one by one
-        moments = {key: data[key].isoformat() for key in MOMENTS if data[key] is not None}
-        return data | moments | {"tags": list(self.tags), "earlier": list(self.earlier)}
+        data = {name: getattr(self, name) for name in TOLD}  # asdict copies every moment, one by one
+        for name in MOMENTS:
+            if data[name] is not None:
+                data[name] = data[name].isoformat()
+        data["tags"], data["earlier"] = list(self.tags), list(self.earlier)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """What `to_json` made, by this version or another: keys it does not know are left, missing ones are empty.
         Raises KeyError, TypeError or ValueError for what is no such thing."""
-        given = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        given = {name: data[name] for name in TOLD if name in data}
         moments = {key: datetime.fromisoformat(given[key]) for key in MOMENTS if given.get(key) is not None}
         return cls(**(given | moments | {key: tuple(given.get(key, ())) for key in ("tags", "earlier")}))
 
@@ -97,6 +100,9 @@ class Told:
     def before(self) -> "tuple[Told, ...]":
         """What `earlier` holds, oldest first."""
         return tuple(Told.from_json(data) for data in self.earlier)
+
+
+TOLD = tuple(field.name for field in fields(Told))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,9 @@ def plain(told: Told) -> Message:
 def clean(text: str, limit: int) -> str:
     """One line of at most `limit` characters that cannot disturb what stands around it: line breaks and control
     characters become spaces; direction marks, other invisible characters and lone surrogates go."""
-    line = "".join(_seen(c) for c in text[: limit * 4])
+    line = text[: limit * 4]
+    if not line.isprintable():
+        line = "".join(_seen(c) for c in line)
     line = SECRET.sub(r"\1\2…", " ".join(line.split()))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 

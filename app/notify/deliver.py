@@ -1,11 +1,10 @@
-"""Delivering: claim under a lease, send with no database held, settle behind a fence.
+"""Delivering: claim under a lease, send with no database held, settle behind a fence (`settle.py`).
 
 A delivery ends delivered, dead or suppressed, always with a reason; what dies is told another way.
 """
 
 import asyncio
 import json
-import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic, utc_now
 from app.domain.message import Message, compose, plain
-from app.domain.retry import FALLBACK_AFTER, is_given_up, next_try
 from app.errors import BadSettings, in_words
 from app.failpoint import failpoint
 from app.notify.senders import Outcome, Parcel, Post, Verdict
+from app.notify.settle import Settler
 from app.notify.slots import Slots
-from app.store import blackouts, channels, claims, detours, notices
-from app.store.claims import Claimed, Settled
+from app.store import blackouts, claims, detours
+from app.store.claims import Claimed
+from app.store.detours import Place
 from app.store.engine import Sessions
 from app.store.vault import Vault
 
@@ -30,9 +30,9 @@ log = structlog.get_logger()
 
 PER_CHANNEL = 4
 NEEDED_LEASE = timedelta(seconds=22)
+LOOKS_EVERY = timedelta(seconds=1)
 SETTLE_AGAIN = 0.5  # seconds; the fence makes trying again safe
 AWAY = (SQLAlchemyError, OSError, TimeoutError)
-DEAD = frozenset({Verdict.GONE, Verdict.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,10 @@ class Deliverer:
         self._sessions = sessions
         self._sender = sender
         self._owner: UUID = uuid4()
+        self._settler = Settler(sessions, self._owner)
         self._slots = Slots()
-        self._looked_to = detours.START
+        self._looked_to: Place = detours.START
+        self._looked_at: datetime | None = None
         self._leaving = False
 
     async def deliver(self) -> None:
@@ -67,17 +69,23 @@ class Deliverer:
         claimed_at = monotonic()
         async with self._sessions() as session:
             now = await blackouts.clock(session)
-            await detours.tell_held(session, now)
-            looked_to = await detours.tell_behind(session, now, self._looked_to)
+            looked_to = await self._tell_waiting(session, now)
             claimed = await claims.claim(session, now, self._owner, self._slots.room(), PER_CHANNEL)
             await blackouts.beat(session, "deliver")
             await session.commit()
-        self._looked_to = looked_to
+        self._looked_to, self._looked_at = looked_to
         if claimed:
             failpoint("deliver.claimed")
         for delivery in claimed:
             self._slots.begin(delivery.project, delivery.slow, self._deliver(delivery, claimed_at))
         return len(claimed)
+
+    async def _tell_waiting(self, session: AsyncSession, now: datetime) -> tuple[Place, datetime]:
+        """Tell another way what waits too long; not with every claim, for it waits for minutes. Where and when the look ended."""
+        if self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKS_EVERY:
+            return self._looked_to, self._looked_at
+        await detours.tell_held(session, now)
+        return await detours.tell_behind(session, now, self._looked_to), now
 
     async def drain(self, limit: float) -> None:
         """On the way out: wait for what is being sent, then give back what was not settled."""
@@ -106,27 +114,15 @@ class Deliverer:
         give_up_at = claimed_at + claims.LEASE.total_seconds()
         while monotonic() < give_up_at:
             try:
-                state = await self._settle(claimed, outcome, took)
+                state = await self._settler.settle(claimed, outcome, took)
             except AWAY as error:
                 log.warning("a delivery is not settled yet", delivery=str(claimed.id), error=in_words(error))
                 await asyncio.sleep(SETTLE_AGAIN)
             else:
+                failpoint("deliver.settled")
                 log.info("delivery", id=str(claimed.id), kind=claimed.kind, state=state, answer=outcome.answer, took=took)
                 return
         log.error("a delivery was not settled in its lease and may be sent twice", delivery=str(claimed.id))
-
-    async def _settle(self, claimed: Claimed, outcome: Outcome, took: float) -> str:
-        """Write how the attempt ended, and what follows from it, in one transaction; returns the state it left."""
-        async with self._sessions() as session:
-            now = await blackouts.clock(session)
-            settled = _settled(claimed, outcome, now, took)
-            await _note(session, claimed, outcome, now)
-            if not await claims.settle(session, claimed, self._owner, now, settled):
-                return "another's"
-            await _tell_of_trouble(session, claimed, outcome, settled, now)
-            await session.commit()
-        failpoint("deliver.settled")
-        return settled.state
 
     async def _send(self, claimed: Claimed) -> Outcome:
         try:
@@ -147,38 +143,6 @@ class Deliverer:
             return Outcome(Verdict.RETRY, f"we failed to send it: {in_words(error)}")
 
 
-async def _note(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
-    """What an outcome says of the channel. A test that fails says nothing, for a person tries what may be wrong."""
-    if outcome.verdict is Verdict.DELIVERED:
-        await channels.note_success(session, claimed.project, claimed.channel)
-    elif outcome.verdict is not Verdict.REFUSED and claimed.told.kind != "test":
-        await channels.note_failure(session, claimed.project, claimed.channel, now)
-
-
-async def _tell_of_trouble(session: AsyncSession, claimed: Claimed, outcome: Outcome, settled: Settled, now: datetime) -> None:
-    """What failed is told another way: the project hears of a broken channel, and of what could not be told there."""
-    if outcome.verdict is Verdict.DELIVERED or claimed.told.kind == "test":
-        return
-    if settled.state == "dead" or (now - claimed.failing_since >= FALLBACK_AFTER and not claimed.fallback_told):
-        await detours.tell(session, [(claimed.project, claimed.id)], now)
-    if settled.state == "dead" and await detours.nobody_heard(session, claimed.project, claimed.id):
-        await _note_lost(session, claimed, outcome, now)
-    if outcome.verdict in (Verdict.GONE, Verdict.UNAUTHORISED):
-        await detours.tell_of_failure(session, claimed.project, claimed.channel, str(claimed.id), outcome.answer, now)
-    if outcome.verdict is Verdict.GONE:
-        await channels.disable(session, claimed.project, claimed.channel, outcome.answer, now)
-
-
-async def _note_lost(session: AsyncSession, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
-    """What reached nobody by any way is told to the operator, of each project once a day."""
-    log.error("an alert reached nobody", delivery=str(claimed.id), kind=claimed.kind)
-    words = (
-        f"An alert of project {claimed.project} reached nobody, and no way is left to tell it: {claimed.told.kind} of "
-        f"{claimed.told.at:%Y-%m-%d %H:%M:%S} UTC. The last attempt, by {claimed.kind}: {outcome.answer}"
-    )
-    await notices.notice(session, "alert lost", f"{claimed.project} {now:%Y-%m-%d}", words, now)
-
-
 def render(claimed: Claimed, base_url: str) -> Message:
     """The message of a delivery; where it cannot be made, a plain one goes out rather than none."""
     told = claimed.told
@@ -189,20 +153,3 @@ def render(claimed: Claimed, base_url: str) -> Message:
     except Exception:  # rendering must never cost an alert
         log.exception("message not rendered, a plain one is sent", delivery=str(claimed.id))
         return plain(told)
-
-
-def _settled(claimed: Claimed, outcome: Outcome, now: datetime, took: float) -> Settled:
-    """What an outcome makes of a delivery: delivered, dead, or waiting for its next try."""
-    attempt = json.dumps(
-        {"at": now.isoformat(), "outcome": str(outcome.verdict), "status": outcome.status, "answer": outcome.answer, "took": took}
-    )
-    tries = claimed.tries + (outcome.verdict is not Verdict.LIMITED)
-    if outcome.verdict is Verdict.DELIVERED:
-        return Settled("delivered", tries, now, outcome.answer, attempt)
-    if outcome.verdict in DEAD or claimed.told.kind == "test":
-        return Settled("dead", tries, now, outcome.answer, attempt)
-    slow = outcome.verdict is Verdict.UNAUTHORISED
-    again = next_try(tries, now, random.random(), outcome.retry_after, slow)
-    if is_given_up(again, claimed.failing_since, claimed.claim_no):
-        return Settled("dead", tries, now, f"given up after 24 h: {outcome.answer}", attempt)
-    return Settled("waiting", tries, again, outcome.answer, attempt)

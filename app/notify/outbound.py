@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
 
@@ -22,6 +21,7 @@ import httpx
 
 from app.domain.message import Outcome, Verdict, clean
 from app.errors import Invalid
+from app.notify.connections import Connections
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -34,7 +34,8 @@ SECRET_PART = 8  # shorter pieces of a secret are everyday words
 TIME_LIMIT = 15.0  # seconds, from the name to the last byte
 ADDRESS_TIME_LIMIT = 5.0  # seconds for one of several addresses, so that a dead one leaves time for the next
 DNS_THREADS = 512  # two for each slot of a sender: a look-up in vain outlives its attempt, and must hold up nobody's
-CONNECTIONS = 256
+FAILURES = (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException)
+OURS = {"user-agent": "Missedbeat", "accept": "*/*", "accept-encoding": "identity"}
 OPEN_PORTS = frozenset({80, 443, 8443})
 
 # IANA's special-purpose registries, and who answers there on other people's clouds; see security.md, "SSRF".
@@ -88,20 +89,7 @@ class Outbound:
             logging.getLogger(talker).setLevel(logging.WARNING)
         self._time_limit = time_limit
         self._backend = GuardedBackend(tuple(allow_networks), resolve or system_resolve)
-        pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or _trusted_roots(),
-            max_connections=CONNECTIONS,
-            keepalive_expiry=5.0,
-            network_backend=self._backend,
-        )
-        self._client = httpx.AsyncClient(
-            transport=_PoolTransport(pool),
-            headers={"accept-encoding": "identity", "user-agent": "Missedbeat"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            timeout=None,  # noqa: S113 - one deadline over the whole request stands in `post`
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._connections = Connections(self._backend, tls or _trusted_roots())
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str], method: str = "POST") -> Answer:
         """Send it and hear at most 64 kB of the answer, all within the time limit. Redirects are answers like any other.
@@ -111,9 +99,9 @@ class Outbound:
                 return await self._exchange(url, content, headers, method)
         except TimeoutError:
             raise OutboundError(f"no answer within {self._time_limit:g} s") from None
-        except httpx.LocalProtocolError:
+        except httpcore.LocalProtocolError:
             raise OutboundError("the request's headers are not valid HTTP", blocked=True) from None
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except (*FAILURES, OSError) as error:
             raise OutboundError(f"the connection failed: {_reason(error)}") from None
         except (httpx.InvalidURL, ValueError):
             raise OutboundError("this is not a URL one can post to", blocked=True) from None
@@ -122,18 +110,15 @@ class Outbound:
         target = httpx.URL(url)
         if target.scheme not in ("http", "https") or target.userinfo or not target.host or not _has_port(target):
             raise OutboundError("only http and https URLs with a host and without a user are posted to", blocked=True)
-        async with self._client.stream(method, target, content=content, headers=dict(headers)) as response:
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) >= READ_LIMIT:
-                    break
-            text = bytes(body[:READ_LIMIT]).decode("utf-8", "replace")
-            return Answer(response.status_code, text, {key.lower(): value for key, value in response.headers.items()})
+        address = httpcore.URL(scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path)
+        request = httpcore.Request(method, address, headers=_headers(target, content, headers, method), content=content)
+        response, body = await self._connections.exchange(request, READ_LIMIT)
+        heard = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        return Answer(response.status, body[:READ_LIMIT].decode("utf-8", "replace"), heard)
 
     async def aclose(self) -> None:
         """Close every connection; look-ups still hanging are left behind."""
-        await self._client.aclose()
+        await self._connections.aclose()
         self._backend.close()
 
     async def __aenter__(self) -> Self:
@@ -196,13 +181,6 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     def close(self) -> None:
         """No more look-ups; does not wait for those under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-class _PoolTransport(httpx.AsyncHTTPTransport):
-    """httpx over a pool of our own; 0.28 has no public way to hand it a network backend, and will not change any more."""
-
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
-        self._pool = pool
 
 
 def system_resolve(host: str) -> Sequence[str]:
@@ -313,6 +291,14 @@ def _check_host(url: httpx.URL, field: str) -> None:
         raise Invalid(f"{field}: {clean(host, 60) or 'an empty host'} is not a valid host name")
     if not _has_port(url):
         raise Invalid(f"{field}: the port is between 1 and 65535")
+
+
+def _headers(url: httpx.URL, content: bytes, given: Mapping[str, str], method: str) -> list[tuple[bytes, bytes]]:
+    """Ours, but for those that are given; nothing of the environment and no cookie. Raises ValueError for what is not ASCII."""
+    headers = OURS | {name.lower(): value for name, value in given.items()}
+    if content or method in ("POST", "PUT", "PATCH"):
+        headers["content-length"] = str(len(content))
+    return [(b"host", url.netloc), *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())]
 
 
 def _has_port(url: httpx.URL) -> bool:

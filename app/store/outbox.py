@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.evidence import explain
 from app.domain.message import Told
-from app.domain.schedule import Every, describe
 from app.domain.state import Status, Transition
 from app.store.rows import Locked
 from app.store.tables import DeliveryRow
@@ -56,40 +55,35 @@ async def listeners(session: AsyncSession, monitors: Collection[tuple[UUID, UUID
 
 def told(row: Locked, t: Transition, incident: UUID | None) -> Told:
     """What is to be said of a transition, as data; the project's name is filled in when it is addressed."""
-    schedule, m = row.monitor.rule.schedule, t.evidence
+    m = t.evidence
     since, success = m.get("down_since"), m.get("last_success")
     return Told(
         kind="monitor.down" if t.after is Status.DOWN else "monitor.up",
         at=t.at, project="", name=row.name or row.slug or row.unique_key[:8], slug=row.slug, tags=tuple(row.tags.split()),
-        unique_key=row.unique_key, schedule=describe(schedule), reason=str(t.reason), explain=explain(t.evidence),
+        unique_key=row.unique_key, schedule=m["schedule"], reason=str(t.reason), explain=explain(t.evidence),
         last_success=datetime.fromisoformat(success) if success else None,
         down_since=datetime.fromisoformat(since) if since else None,
         incident_id=str(incident) if incident else "",
-        zone="UTC" if isinstance(schedule, Every) else schedule.zone,
+        zone=m["zone"],
     )  # fmt: skip
 
 
 def addressed(row: Locked, t: Transition, said: Told, ears: Sequence[Listener], now: datetime) -> list[dict[str, Any]]:
     """A row of `deliveries` for each channel that hears of this; and for another when every one of them is disabled."""
-    deliveries = []
-    for ear in ears:
-        if ear.hears not in ("all", str(t.after)):
-            continue
-        deliveries.append(_delivery(row, t, said, ear, ear.channel, now, ear.disabled))
-    if deliveries and all(d["state"] == "suppressed" for d in deliveries) and ears[0].fallback is not None:
-        deliveries.append(_delivery(row, t, said, ears[0], ears[0].fallback, now, None))
-    return deliveries
-
-
-def _delivery(
-    row: Locked, t: Transition, said: Told, ear: Listener, channel: UUID, now: datetime, disabled: str | None
-) -> dict[str, Any]:
-    return {
-        "project_id": row.project_id, "id": uuid4(), "channel_id": channel, "monitor_id": row.id,
-        "incident_id": UUID(said.incident_id) if said.incident_id else None,
-        "cause_kind": "transition", "cause_id": f"{row.id}:{t.n}", "told": {**said.to_json(), "project": ear.project_name},
-        **standing(disabled, now),
-    }  # fmt: skip
+    ways = [(ear.channel, ear.disabled) for ear in ears if ear.hears in ("all", t.after)]
+    if not ways:
+        return []
+    if all(disabled is not None for _, disabled in ways) and ears[0].fallback is not None:
+        ways.append((ears[0].fallback, None))
+    cause, words = f"{row.id}:{t.n}", {**said.to_json(), "project": ears[0].project_name}
+    incident = UUID(said.incident_id) if said.incident_id else None
+    return [
+        {
+            "project_id": row.project_id, "id": uuid4(), "channel_id": channel, "monitor_id": row.id, "incident_id": incident,
+            "cause_kind": "transition", "cause_id": cause, "told": words, **standing(disabled, now),
+        }
+        for channel, disabled in ways
+    ]  # fmt: skip
 
 
 def standing(disabled: str | None, now: datetime) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The sweep: monitors silent past their deadline are turned down. Any number of sweepers may run; rows are claimed, not jobs."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from app.sweeper.unheard import tell_unheard_once
 log = structlog.get_logger()
 
 BATCH = 500
+AT_ONCE = 2  # batches, where there is more than one: while PostgreSQL has one in hand we have the other; each takes a connection
 UNWRITABLE = (DataError, IntegrityError, InternalError, ProgrammingError)
 
 
@@ -35,18 +37,24 @@ class Swept:
     turned: int
     set_aside: int
 
+    def __add__(self, other: "Swept") -> "Swept":
+        return Swept(self.looked_at + other.looked_at, self.turned + other.turned, self.set_aside + other.set_aside)
+
+
+NOTHING = Swept(0, 0, 0)
+
 
 async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None = None) -> Swept:
     """Look until nothing is due any more, then note that the sweep is alive. `breaker`: what may hold mass silence back."""
-    total = Swept(0, 0, 0)
+    total, at_once = NOTHING, 1
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
     while await _put_off(sessions, moment.free) == BATCH:
         pass  # whoever was heard of meanwhile is not counted among the silent
     looked = moment if breaker is None else await breaker.look_once(sessions, moment)
     while looked is not None:
-        swept = await sweep_once(sessions, margin, looked.horizon.at)
-        total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
+        swept = await sweep_once(sessions, margin, looked.horizon.at, at_once=at_once)
+        total, at_once = total + swept, AT_ONCE
         if swept.looked_at < BATCH:
             break
     if looked is not None:  # whoever looks instead of us says that it lives
@@ -57,9 +65,9 @@ async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None =
     return total
 
 
-async def sweep_once(sessions: Sessions, margin: timedelta, until: datetime, limit: int = BATCH) -> Swept:
+async def sweep_once(sessions: Sessions, margin: timedelta, until: datetime, limit: int = BATCH, at_once: int = 1) -> Swept:
     """Judge up to `limit` monitors whose deadline lies before the horizon and before `until`, which is as far as the breaker has
-    counted, in one transaction; schedulers first, each with what waits for it.
+    counted, in one transaction, and so many such batches `at_once`; schedulers first, each with what waits for it.
 
     Down is dated at the deadline. A row that cannot be judged, or whose verdict cannot be written, is set aside for an hour,
     counted, and stops nobody else.
@@ -69,16 +77,25 @@ async def sweep_once(sessions: Sessions, margin: timedelta, until: datetime, lim
     moment = replace(moment, horizon=replace(moment.horizon, at=min(moment.horizon.at, until)))
     await hold_back_once(sessions, moment)
     put_off = await _put_off(sessions, moment.horizon)
+    batches = await asyncio.gather(*(_batch(sessions, moment, limit) for _ in range(at_once)), return_exceptions=True)
+    swept = NOTHING
+    for batch in batches:  # all have ended: what one of them cannot do costs no other
+        if isinstance(batch, BaseException):
+            raise batch
+        swept += batch
+    return replace(swept, looked_at=max(swept.looked_at, put_off))
+
+
+async def _batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
     try:
-        swept = await _judge_batch(sessions, moment, limit)
+        return await _judge_batch(sessions, moment, limit)
     except UNWRITABLE as error:
         if partitions.are_missing(error):
             async with sessions() as session:
                 await partitions.make(session, partitions.wanted(moment.now))
                 await session.commit()
         log.warning("a batch could not be written, its rows are taken one by one", error=str(error.orig).splitlines()[0])
-        swept = await _judge_apart(sessions, moment, limit)
-    return replace(swept, looked_at=max(swept.looked_at, put_off))
+        return await _judge_apart(sessions, moment, limit)
 
 
 async def _put_off(sessions: Sessions, horizon: Horizon) -> int:
@@ -108,7 +125,7 @@ async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
 
 
 async def _judge_apart(sessions: Sessions, moment: Moment, limit: int) -> Swept:
-    total = Swept(0, 0, 0)
+    total = NOTHING
     for _ in range(limit):
         async with sessions() as session:
             due = await monitors.lock_due(session, moment.horizon.at, 1)
@@ -121,7 +138,7 @@ async def _judge_apart(sessions: Sessions, moment: Moment, limit: int) -> Swept:
                 await set_aside(session, due[0], moment, error)
                 await session.commit()
             swept = Swept(1, 0, 1)
-        total = Swept(total.looked_at + swept.looked_at, total.turned + swept.turned, total.set_aside + swept.set_aside)
+        total += swept
     return total
 
 

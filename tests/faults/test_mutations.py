@@ -59,6 +59,20 @@ MUTATIONS = (
         (CLAIMS + "test_who_lost_the_lease_settles_nothing_while_another_sends",),
     ),
     Mutation(
+        "no fence in a group",
+        "app/store/claims.py",
+        "WHERE o.owner = :owner AND o.claim_no = v.claim_no AND o.state = 'sending'",
+        "WHERE (o.owner <> CAST(:owner AS uuid) OR o.state = 'sending')",
+        ("tests/notify/test_settle.py::test_in_a_group_too_the_fence_holds_for_each",),
+    ),
+    Mutation(
+        "a group waits for whoever holds one of its rows",
+        "app/store/claims.py",
+        "FOR NO KEY UPDATE OF o SKIP LOCKED",
+        "FOR NO KEY UPDATE OF o",
+        ("tests/notify/test_settle.py::test_a_row_that_somebody_holds_keeps_no_other_waiting",),
+    ),
+    Mutation(
         "no SKIP LOCKED in the sweep",
         "app/store/monitors.py",
         "FOR NO KEY UPDATE OF m SKIP LOCKED",

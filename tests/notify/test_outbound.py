@@ -13,8 +13,8 @@ import pytest
 
 from app.domain.message import Verdict
 from app.errors import Invalid
+from app.notify.connections import CONNECTIONS
 from app.notify.outbound import (
-    CONNECTIONS,
     READ_LIMIT,
     Answer,
     Outbound,
