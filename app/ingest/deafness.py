@@ -1,5 +1,8 @@
 """Since when this process could record nothing that it heard. The inbox notes what becomes of its batches, the ticker reads it: a
-process that cannot hear does not tick, and says afterwards when it could not."""
+process that cannot hear does not tick, and says afterwards when it could not.
+
+Noted are batches, not what the inbox refuses before: we hear others meanwhile, and who floods must not be able to make a
+blackout, in which nobody's silence would be judged."""
 
 from collections import deque
 from dataclasses import dataclass, field

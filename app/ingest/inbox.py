@@ -2,12 +2,13 @@
 
 Bounded in number, bytes and time: what would wait in it longer than half the margin is refused at once, by the pace of the last
 batches; and what waited so long after all, then. So a refusal is quick and honest.
+
+And it is fair: as long as there is room nobody is limited. Beyond that projects take turns, and who is refused is of the project
+with the most waiting, so that a flood is answered 503 and the others do not feel it.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -21,8 +22,11 @@ from app.errors import in_words
 from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.deafness import Deafness
+from app.ingest.pace import Pace
 from app.ingest.ping import Ping
 from app.ingest.record import TooLate, record
+from app.ingest.turns import Turns, Waiting
+from app.ingest.whose import Whose
 from app.store import blackouts, partitions
 from app.store.engine import Sessions
 
@@ -37,55 +41,59 @@ SAY_EVERY = 5.0  # seconds
 AWAY = (OperationalError, InterfaceError, PoolTimeout, TimeoutError, OSError)
 
 
-@dataclass(slots=True)
-class Waiting:
-    """A ping and the future its client waits on."""
-
-    ping: Ping
-    answer: asyncio.Future[Answer]
-
-
 class Inbox:
     """Takes pings, records them in batches, answers each after COMMIT."""
 
     def __init__(self, sessions: Sessions, margin: timedelta, ping_limit: int = 0) -> None:
         self._sessions = sessions
         self._margin = margin
+        self._patience = margin.total_seconds() / 2  # seconds that a ping may wait for its batch
         self._ping_limit = ping_limit
-        self._waiting: deque[Waiting] = deque()
-        self._bytes = 0
+        self._turns = Turns()
+        self._whose = Whose()
         self._filled = asyncio.Event()
         self._open = True
-        self._pace = 0.0  # seconds that a batch takes, as the last ones did
-        self._began: float | None = None  # the batch under way
+        self._pace = Pace()
+        self._most = BATCH  # of a batch, so that none takes longer than half of what another may wait
+        self._done_at = 0.0  # when the batch under way is likely to be done
         self.deafness = Deafness()
         self._unrecorded = 0
         self._silent_until = 0.0
 
     async def hear(self, ping: Ping) -> Answer:
         """Record a ping and return its answer: 2xx only after COMMIT, 503 when it cannot be recorded now."""
-        full = len(self._waiting) >= MOST_WAITING or self._bytes + len(ping.body) > MOST_BYTES
-        if not self._open or full or self._wait() > self._margin.total_seconds() / 2:
+        project = self._whose.project(ping.target.address)
+        if not self._open or not self._makes_room(project, len(ping.body)):
             return answers.BUSY
-        waiting = Waiting(ping, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._bytes += len(ping.body)
+        waiting = Waiting(ping, asyncio.get_running_loop().create_future(), project)
+        self._turns.add(waiting)
         self._filled.set()
         return await waiting.answer
 
-    def _wait(self) -> float:
-        """Seconds for which a ping heard now is likely to wait: what is left of the batch under way, and those before its own."""
-        left = 0.0 if self._began is None else max(0.0, self._pace - (monotonic() - self._began))
-        return left + self._pace * (len(self._waiting) // BATCH)
+    def _makes_room(self, project: int, size: int) -> bool:
+        """Whether one of this project, with a body of this size, can be recorded in time. Where it is crowded, that is if the
+        project of another has more waiting; then that one is refused instead."""
+        turns, left = self._turns, max(0.0, self._done_at - monotonic())
+        if left > self._patience:  # no batch can be begun in time
+            return False
+        ahead = max(turns.count // self._most, turns.bytes // BATCH_BYTES)
+        crowded = turns.count >= MOST_WAITING or (ahead > 0 and left + self._pace.of(self._most) * ahead > self._patience)
+        while crowded or turns.bytes + size > MOST_BYTES:
+            gone = turns.give_way(project)
+            if gone is None:
+                return False
+            _resolve(gone, answers.BUSY)
+            crowded = False
+        return True
 
     async def run(self) -> None:
         """Flush until closed and empty."""
         async with asyncio.TaskGroup() as tasks:
             expiring = tasks.create_task(self._expire())
-            while self._open or self._waiting:
+            while self._open or self._turns.count:
                 await self._filled.wait()
                 self._filled.clear()
-                while self._waiting:
+                while self._turns.count:
                     await self._flush(self._take())
             expiring.cancel()
 
@@ -96,34 +104,27 @@ class Inbox:
 
     def _take(self) -> list[Waiting]:
         batch: list[Waiting] = []
-        size, oldest = 0, monotonic() - self._margin.total_seconds() / 2
-        while self._waiting and len(batch) < BATCH and size < BATCH_BYTES:
-            waiting = self._waiting.popleft()
-            self._bytes -= len(waiting.ping.body)
-            if waiting.ping.heard_at < oldest:
-                _resolve(waiting, answers.BUSY)
-                continue
+        size = 0
+        self._turns.expire(monotonic() - self._patience, _refuse)
+        while len(batch) < self._most and size < BATCH_BYTES and (waiting := self._turns.take()) is not None:
             size += len(waiting.ping.body)
             batch.append(waiting)
-        metrics.QUEUE_DEPTH.set(len(self._waiting))
+        metrics.QUEUE_DEPTH.set(self._turns.count)
         return batch
 
     async def _expire(self) -> None:
         """Refuse what waited half the margin while a batch was stuck."""
         while True:
             await asyncio.sleep(LOOK)
-            oldest = monotonic() - self._margin.total_seconds() / 2
-            while self._waiting and self._waiting[0].ping.heard_at < oldest:
-                waiting = self._waiting.popleft()
-                self._bytes -= len(waiting.ping.body)
-                _resolve(waiting, answers.BUSY)
+            self._turns.expire(monotonic() - self._patience, _refuse)
 
     async def _flush(self, batch: Sequence[Waiting]) -> None:
         """Record a batch and answer it. The futures always resolve, whatever happens."""
         if not batch:
             return
         metrics.BATCH_SIZE.observe(len(batch))
-        self._began = began = monotonic()
+        began = monotonic()
+        self._done_at = began + self._pace.of(len(batch))
         with metrics.BATCH_SECONDS.time():
             try:
                 await self._record(batch)
@@ -135,8 +136,16 @@ class Inbox:
                 for waiting in batch:
                     _resolve(waiting, answers.AWAY)
                 self._note_outcome(batch)
-                self._pace += (monotonic() - began - self._pace) / 2
-                self._began = None
+                self._learn(batch)
+                self._pace.took(len(batch), monotonic() - began)
+                self._most = self._pace.most(self._patience / 2, BATCH)
+                self._done_at = 0.0
+
+    def _learn(self, batch: Sequence[Waiting]) -> None:
+        """Whose they turned out to be."""
+        for waiting in batch:
+            if waiting.ping.project is not None:
+                self._whose.learn(waiting.ping.target.address, waiting.ping.project)
 
     def _note_outcome(self, batch: Sequence[Waiting]) -> None:
         """Whether anything of it was recorded. Who was told that there is no such monitor proves nothing either way."""
@@ -197,3 +206,7 @@ class Inbox:
 def _resolve(waiting: Waiting, answer: Answer) -> None:
     if not waiting.answer.done():
         waiting.answer.set_result(answer)
+
+
+def _refuse(waiting: Waiting) -> None:
+    _resolve(waiting, answers.BUSY)

@@ -46,7 +46,7 @@ class Ping:
 
     `create`: make the monitor where its name is free. `at`: the client's own time of what it reports, `sent_at` the same clock
     when it reported. `key`: the API key in the headers, as its hash. `ignored`: why it is no sign of life, whatever it says.
-    `warnings`: what its receipt is to say besides.
+    `warnings`: what its receipt is to say besides. `project`: whose it was found to be when it was recorded.
     """
 
     target: Target
@@ -70,6 +70,7 @@ class Ping:
     truncated: bool = False
     message: str = ""
     warnings: list[str] = field(default_factory=list)
+    project: UUID | None = None
 
     def __copy__(self) -> "Ping":
         """Every ping is copied once; the usual way, by what it would be pickled as, takes five times as long."""

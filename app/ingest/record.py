@@ -153,6 +153,7 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
     """Everything that can be wrong with a ping, in the order of the protocol; nothing of it was decided or kept before."""
     ping = heard.ping
     project, monitor = recording.places.get(ping.target.address, (None, None))
+    ping.project = project
     row = recording.rows.get(monitor) if monitor is not None else None
     if project is None or (row is None and not ping.create):
         return _of_nobody(recording, project, monitor)

@@ -164,6 +164,20 @@ MUTATIONS = (
         ("tests/ingest/test_ping_options.py::test_a_repeat_is_answered_like_the_first_time",),
     ),
     Mutation(
+        "all projects in one queue",
+        "app/ingest/inbox.py",
+        "project = self._whose.project(ping.target.address)",
+        "project = 0",
+        ("tests/faults/test_floods.py::test_a_flood_of_one_project_is_refused_at_once_and_no_other_feels_it",),
+    ),
+    Mutation(
+        "a batch as large as it may be, however long it takes",
+        "app/ingest/inbox.py",
+        "self._most = self._pace.most(self._patience / 2, BATCH)",
+        "pass",
+        ("tests/faults/test_floods.py::test_a_flood_of_one_project_is_refused_at_once_and_no_other_feels_it",),
+    ),
+    Mutation(
         "acknowledged without COMMIT",
         "app/ingest/record.py",
         "warned = await warnings_of(session)\n        await session.commit()",
