@@ -8,11 +8,10 @@ from pathlib import Path
 
 from bench import crowd, postgres
 from bench.report import Goal, Part, table
-from bench.rivals import CONNECTIONS, rival
+from bench.rivals import CONNECTIONS, environment_of, rival
 from bench.rounds import Spread, shown, spread, turned
 from bench.service import Measured, measured
 from bench.wrk import Load, drive
-from tests.journeys.running import environment
 
 MONITORS = 1000
 ROUNDS = 5
@@ -63,19 +62,12 @@ async def _measure() -> Part:
         with ExitStack() as stack:
             ports = {US: running.port}
             for name, kind in ((APART, "apart"), (BARE, "bare")):
-                ports[name] = stack.enter_context(rival(kind, _environment(running), running.folder / f"{kind}.log"))
+                ports[name] = stack.enter_context(rival(kind, environment_of(running), running.folder / f"{kind}.log"))
             for port in ports.values():
                 await drive(port, paths, 64, WARM_UP)
             found = await _rounds(running, ports, paths, ids)
         updates, hot = running.row(HOT)
         return _part(found, float(hot) / updates)
-
-
-def _environment(running: Measured) -> dict[str, str]:
-    counters = running.folder / "counters"
-    counters.mkdir(exist_ok=True)
-    secrets = {"MISSEDBEAT_SECRET_KEY": running.secret_key, "PROMETHEUS_MULTIPROC_DIR": str(counters)}
-    return environment(DATABASE_URL=running.dsn, **secrets)
 
 
 async def _rounds(running: Measured, ports: dict[str, int], paths: Path, ids: list[str]) -> Found:

@@ -26,7 +26,10 @@ from app.ingest.record import record
 from app.ingest.routes import PingRoutes
 from app.main import Web, create_app
 from app.settings import load
+from app.store import rows
 from app.store.engine import Sessions, make_engine, make_sessions
+from bench.service import Measured
+from tests.journeys.running import environment
 from tests.sdk.brokers import ROOT, tied
 
 CONNECTIONS = 8
@@ -69,6 +72,21 @@ def apart() -> Web:
     return web
 
 
+def eager() -> Web:
+    """Our app, but that each ping writes `wake_at`, which is indexed, and so leaves nothing to be put off by the sweep."""
+    rows.Locked.wake_for = lambda self, deadline: deadline  # type: ignore[method-assign]
+    settings = load()
+    return create_app(settings, settings.database_url)
+
+
+def environment_of(running: Measured) -> dict[str, str]:
+    """What a web process beside that service needs, to work on its database."""
+    counters = running.folder / "counters"
+    counters.mkdir(exist_ok=True)
+    secrets = {"MISSEDBEAT_SECRET_KEY": running.secret_key, "PROMETHEUS_MULTIPROC_DIR": str(counters)}
+    return environment(DATABASE_URL=running.dsn, **secrets)
+
+
 @contextmanager
 def rival(name: str, environment: dict[str, str], log: Path) -> Iterator[int]:
     """Its port, until the block ends."""
@@ -88,7 +106,8 @@ def rival(name: str, environment: dict[str, str], log: Path) -> Iterator[int]:
 
 def main() -> None:
     """Serve until killed."""
-    app = bare if sys.argv[1] == "bare" else apart()
+    apps = {"bare": lambda: bare, "apart": apart, "eager": eager}
+    app = apps[sys.argv[1]]()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)

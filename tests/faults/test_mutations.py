@@ -164,7 +164,7 @@ MUTATIONS = (
         ("tests/ingest/test_ping_options.py::test_a_repeat_is_answered_like_the_first_time",),
     ),
     Mutation(
-        "all projects in one queue",
+        "one queue for all projects",
         "app/ingest/inbox.py",
         "project = self._whose.project(ping.target.address)",
         "project = 0",
