@@ -46,7 +46,7 @@ class Breaker:
             if is_open and self._looked_at is not None and moment.now - self._looked_at < LOOKS_EVERY:
                 return moment
             self._looked_at = moment.now
-            silent = await _mass(session, moment)
+            silent = await _mass(session, moment, is_open)
             if last is not None and is_open and (moment.now >= last.until or not silent):
                 await holds.release(session, last, moment.now)
                 log.warning("mass silence: what was held is judged now", held_for=(moment.now - last.opened_at).total_seconds())
@@ -58,14 +58,16 @@ class Breaker:
             return await blackouts.moment(session, moment.margin)
 
 
-async def _mass(session: AsyncSession, moment: Moment) -> Counter[UUID]:
+async def _mass(session: AsyncSession, moment: Moment, is_open: bool) -> Counter[UUID]:
     """By project: how many fell silent, where these are so many that we doubt ourselves; else nothing.
 
     Counted in SQL, no further than it matters; where that is many, looked at one by one, for those that were due in a blackout
     do not count: they become unknown.
     """
-    recent = await holds.turned(session, moment.now - LOOKS_BACK)
     silent = await holds.silent(session, moment.free.at, AT_LEAST + 1)
+    if not silent and not is_open:
+        return silent  # nobody whose verdict could be held
+    recent = await holds.turned(session, moment.now - LOOKS_BACK)
     if silent.total() + recent.total() <= AT_LEAST:
         return Counter()
     active = await counts.active(session, moment.now)

@@ -24,8 +24,9 @@ from app.sweeper.unheard import tell_unheard_once
 
 log = structlog.get_logger()
 
-BATCH = 500
+BATCH = 250
 AT_ONCE = 2  # batches, where there is more than one: while PostgreSQL has one in hand we have the other; each takes a connection
+PIECE = 50  # rows
 UNWRITABLE = (DataError, IntegrityError, InternalError, ProgrammingError)
 
 
@@ -111,7 +112,9 @@ async def _judge_batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
         if rows:
             failpoint("sweep.locked")
         judged, poison = [], 0
-        for raw in rows:
+        for n, raw in enumerate(rows):
+            if n % PIECE == 0:
+                await asyncio.sleep(0)  # whoever shares this process goes on meanwhile, and its alerts out
             try:
                 judged.append(_judge(raw, moment.horizon))
             except Exception as error:  # noqa: BLE001 (poison: one row must not stop the others)

@@ -53,8 +53,9 @@ class Service:
         return max((c.fd, int(c.laddr.port)) for c in listening if c.status == psutil.CONN_LISTEN)[1]
 
     def children(self, word: str) -> list[psutil.Process]:
-        """The processes of this service whose command line holds `word`: 'web', 'worker', 'smtpd', 'postgres'."""
-        return [c for c in psutil.Process(self.process.pid).children() if word in " ".join(c.cmdline())]
+        """The processes of this service whose command line holds `word`: 'web', 'worker', 'smtpd', 'postgres'. The folder that
+        its program lies in does not count: a tree may be called so too."""
+        return [c for c in psutil.Process(self.process.pid).children() if word in _command(c)]
 
     def kill(self, word: str) -> int:
         """kill -9 the first such process; returns its pid."""
@@ -143,3 +144,8 @@ async def serving(data: Path, *words: str, **settings: str) -> AsyncIterator[Ser
     finally:
         process.kill()
         process.wait()
+
+
+def _command(process: psutil.Process) -> str:
+    program, *words = process.cmdline() or [""]
+    return " ".join([Path(program).name, *words])
