@@ -11,6 +11,7 @@ from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -87,7 +88,7 @@ async def test_a_mail_to_a_checks_address_is_a_ping(tmp_path: Path) -> None:
         assert (len(await pings(service, check)), len(await pings(service, other))) == (2, 1)
 
         for nobody in (
-            f"{check['uuid'][:-1]}0@{DOMAIN}", f"{service.keys['ping_key']}+nobody@{DOMAIN}", f"postmaster@{DOMAIN}",
+            f"{uuid4()}@{DOMAIN}", f"{service.keys['ping_key']}+nobody@{DOMAIN}", f"postmaster@{DOMAIN}",
             f"{service.keys['ping_key'].swapcase()}+other@{DOMAIN}", f"{check['uuid']}@example.org",
         ):  # fmt: skip
             assert await sent(service, nobody, letter()) == 550, nobody
