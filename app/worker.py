@@ -1,7 +1,6 @@
 """The clock door: what runs how often. APScheduler is a plain ticker; everything due stands in SQL."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from app import metrics
 from app.clock import utc_now
 from app.domain.horizon import CANARY_EVERY
 from app.errors import in_words
+from app.garbage import spare_what_stays
 from app.notify.canary import Canary
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
@@ -139,8 +139,7 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker = Worker(settings, dsn)
-    gc.collect()
-    gc.freeze()  # what is there now stays: to look through it again and again took a quarter of a sweep's time
+    spare_what_stays()
     log.info("worker started")
     await worker.run(stop)
     log.info("worker stopped")

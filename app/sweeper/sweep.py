@@ -27,6 +27,7 @@ log = structlog.get_logger()
 BATCH = 250
 AT_ONCE = 2  # batches, where there is more than one: while PostgreSQL has one in hand we have the other; each takes a connection
 PIECE = 50  # rows
+MOST_PUT_OFF = 500
 UNWRITABLE = (DataError, IntegrityError, InternalError, ProgrammingError)
 
 
@@ -50,7 +51,7 @@ async def sweep(sessions: Sessions, margin: timedelta, breaker: Breaker | None =
     total, at_once = NOTHING, 1
     async with sessions() as session:
         moment = await blackouts.moment(session, margin)
-    while await _put_off(sessions, moment.free) == BATCH:
+    while await _put_off(sessions, moment.free) == MOST_PUT_OFF:
         pass  # whoever was heard of meanwhile is not counted among the silent
     looked = moment if breaker is None else await breaker.look_once(sessions, moment)
     while looked is not None:
@@ -77,14 +78,13 @@ async def sweep_once(sessions: Sessions, margin: timedelta, until: datetime, lim
         moment = await blackouts.moment(session, margin)
     moment = replace(moment, horizon=replace(moment.horizon, at=min(moment.horizon.at, until)))
     await hold_back_once(sessions, moment)
-    put_off = await _put_off(sessions, moment.horizon)
     batches = await asyncio.gather(*(_batch(sessions, moment, limit) for _ in range(at_once)), return_exceptions=True)
     swept = NOTHING
     for batch in batches:  # all have ended: what one of them cannot do costs no other
         if isinstance(batch, BaseException):
             raise batch
         swept += batch
-    return replace(swept, looked_at=max(swept.looked_at, put_off))
+    return swept
 
 
 async def _batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
@@ -101,7 +101,7 @@ async def _batch(sessions: Sessions, moment: Moment, limit: int) -> Swept:
 
 async def _put_off(sessions: Sessions, horizon: Horizon) -> int:
     async with sessions() as session:
-        put_off = await monitors.rewake(session, horizon.at, BATCH)
+        put_off = await monitors.rewake(session, horizon.at, MOST_PUT_OFF)
         await session.commit()
     return put_off
 

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from app.domain.message import Verdict
@@ -202,6 +203,32 @@ async def test_a_receiver_that_drips_is_cut_by_the_total_deadline() -> None:
             await outbound.post(receiver.url(), **SEND)
         assert time.monotonic() - before < 2
         assert not caught.value.blocked
+
+
+async def test_a_connection_is_used_again_until_the_receiver_closes_it() -> None:
+    """Three requests in turn are one call; after the receiver hung up the next one calls anew, and is answered. What is sent at
+    once takes a connection each, and those are used again too."""
+    async with HttpReceiver() as receiver, Outbound(allow_networks=LOOPBACK) as outbound:
+        for _ in range(3):
+            assert (await outbound.post(receiver.url(), **SEND)).status == 200
+        assert receiver.connections == 1
+        receiver.hang_up()
+        await asyncio.sleep(0.1)
+        assert (await outbound.post(receiver.url(), **SEND)).status == 200
+        assert receiver.connections == 2
+        for _ in range(2):
+            await asyncio.gather(*(outbound.post(receiver.url(), **SEND) for _ in range(5)))
+        assert receiver.connections == 6
+
+
+async def test_idle_connections_make_room_for_new_ones() -> None:
+    """As many as may be open lead to one receiver and idle; a request to another is answered, and all close in the end."""
+    async with HttpReceiver() as one, HttpReceiver() as other, Outbound(allow_networks=LOOPBACK) as outbound:
+        await asyncio.gather(*(outbound.post(one.url(), **SEND) for _ in range(CONNECTIONS)))
+        before = len(psutil.Process().net_connections("tcp"))
+        assert (await outbound.post(other.url(), **SEND)).status == 200
+        assert other.connections == 1
+        assert len(psutil.Process().net_connections("tcp")) < before
 
 
 async def test_receivers_that_hang_leave_no_connection_behind() -> None:

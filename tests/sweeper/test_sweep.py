@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.world import World
+from app.sweeper.sweep import Swept, sweep_once
+from tests.world import MARGIN, World
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +24,19 @@ async def test_two_sweepers_at_once_make_one_transition_and_one_delivery_each(wo
     assert {r["monitor_id"]: r["at"] for r in downs} == deadlines
     assert len(await world.rows("SELECT id FROM deliveries")) == 120
     assert len(await world.rows("SELECT id FROM incidents WHERE closed_at IS NULL")) == 120
+
+
+async def test_batches_judged_at_once_take_each_its_own(world: World) -> None:
+    """Three batches of twenty turn sixty down, each once, with one that cannot be judged among them, set aside by one of them."""
+    await world.api("POST", "channels/", {"kind": "email", "name": "mail", "address": "a@example.org"})
+    checks = [await world.check(channels="*") for _ in range(60)]
+    await asyncio.gather(*(world.ping(c) for c in checks))
+    await world.run("UPDATE monitors SET kind = 'cron', expression = 'nonsense' WHERE id = :id", id=checks[30]["uuid"])
+    await world.advance(200)
+    swept = await sweep_once(world.sessions, MARGIN, await world.now(), limit=20, at_once=3)
+    assert swept == Swept(looked_at=60, turned=59, set_aside=1)
+    assert [r["count"] for r in await world.rows("SELECT count(*) FROM transitions WHERE to_status = 'down'")] == [59]
+    assert len(await world.rows("SELECT id FROM deliveries")) == 59
 
 
 async def test_silence_is_judged_only_up_to_the_horizon(world: World) -> None:
