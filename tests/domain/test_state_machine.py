@@ -262,11 +262,12 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def nothing_expected_is_without_a_deadline(self) -> None:
-        """No `up` monitor, and no armed `new` one, but those whose calendar is used up."""
+        """No `up` monitor, and no armed `new` one, but those whose calendar is used up, or was while we could not hear."""
         armed = self.real.status is Status.NEW and self.real.anchor is not None
         if self.real.deadline() is None and (self.real.status is Status.UP or armed):
             assert self.real.rule.schedule == ONCE
-            assert next_after(ONCE, max(self.real.satisfied or BEGIN, self.real.anchor or BEGIN)) is None
+            heard = max(self.real.satisfied or BEGIN, self.real.anchor or BEGIN)
+            assert next_after(ONCE, max(heard, self.horizon.at) if self.blackouts else heard) is None
 
     @invariant()
     def every_transition_can_be_explained(self) -> None:

@@ -10,7 +10,6 @@ from statistics import median
 import psutil
 import pytest
 
-from app.main import INGEST_HOLDS
 from tests.faults.history import Call, Line, path_of
 from tests.faults.jobs import Api
 from tests.faults.proxy import Proxy
@@ -82,9 +81,9 @@ def overload(rig: Rig, proxy: Proxy, seconds: float) -> None:
     assert set(answers) == {200, 503}, "a client heard nothing, or there was no overload"
     assert answers[503] > answers[200], "no overload"
     assert median(refusals) < taken / 2, "who is refused waits as long as who is heard"
-    cut = INGEST_HOLDS - 0.5  # a batch for which the machine takes that long is cut: whether it was kept is not known then
-    assert all(call.absent for call in calls if call.status == 503 and call.ended - call.began < cut)
-    assert kept == answers[200]
+    in_doubt = sum(not call.absent for call in calls if call.status == 503)  # of a batch for which a busy machine takes 5 s
+    assert in_doubt < answers[503] / 10, "refusals do not say that nothing was recorded"
+    assert answers[200] <= kept <= answers[200] + in_doubt
     assert quick.status == 200
     assert rig.pids == pids
     assert all(psutil.pid_exists(pid) for pid in pids.values())

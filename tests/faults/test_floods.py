@@ -23,7 +23,7 @@ FLOODS = 3  # seconds until all of them are there
 JOBS = 4
 COSTLY = """CREATE FUNCTION cost() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$;
     CREATE TRIGGER cost BEFORE INSERT ON check_ins FOR EACH ROW EXECUTE FUNCTION cost()"""  # two hundred a second at most
-SLOW = 0.03  # seconds more for each thing said to the database
+SLOW = 0.08  # seconds more for each thing said to the database
 BODIES = "SELECT convert_from(body, 'UTF8') FROM check_ins WHERE monitor_id = %s AND body IS NOT NULL ORDER BY n"
 TURNED = "SELECT monitor_id FROM transitions WHERE to_status = 'down'"
 
@@ -96,12 +96,14 @@ def hold(rig: Rig, flood: Flood, seconds: float = 8) -> None:
         assert rig.background.run(line.post(path_of(monitor, "success"), "")).status == 200
     calls, said = rig.background.run(flooded(rig, flood, monitors, seconds))
     answers = Counter(call.status for call in flood.calls)
-    assert {call.status for call in calls} == {200}
+    assert {call.status for call in calls} <= {200, 503}
     took, refused, ours = times(flood.calls, 200, 404), times(flood.calls, 503), times(calls, 200)
     measured(f"{flood.kind}: flood {dict(answers)}, heard in {median(took):.2f} s, refused in {median(refused):.3f} s; "
-             f"{len(ours)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s")  # fmt: skip
+             f"{len(ours)} of {len(calls)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s")  # fmt: skip
     assert set(answers) <= {200, 404, 503}
     assert answers[503] > flood.clients / 2, "no flood"
+    share, theirs = (len(calls) - len(ours)) / len(calls), answers[503] / answers.total()
+    assert share < theirs / 4, "a job is refused for another's flood"  # while the machine stands still everybody is
     assert median(ours) < 1.5 * median(took), "a job waits longer than the flood"
     assert set(said) == {"1"}
     rig.works("sweep", began)
