@@ -14,7 +14,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.clock import monotonic
 from app.main import Web
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
@@ -28,10 +27,9 @@ from app.store.vault import Vault
 from app.sweeper.prune import keep_partitions
 from app.sweeper.sweep import Swept, sweep
 from tests import database
+from tests.patient import Patient
 
 MARGIN = timedelta(seconds=2)
-STOOD_STILL = 0.4  # seconds that no request takes by itself
-TRIES = 4
 SECRET_KEY = "a secret key for tests, 32 characters and more"
 LOOPBACK = ip_network("127.0.0.0/8")
 
@@ -50,12 +48,12 @@ class World:
             **{"min_period": 1, **settings},
         )
         self.web = Web(self.settings, dsn)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.web), base_url="http://missedbeat.test")
+        self.asking = Patient(self.web)
+        self.client = httpx.AsyncClient(transport=self.asking, base_url="http://missedbeat.test")
         self.post = Post(Outbound(allow_networks=[LOOPBACK]), mailer)
         self.sender = Sender(self.post, Vault(SECRET_KEY), self.settings.address)
         self.deliverer = Deliverer(sessions, self.sender)
         self.ahead = timedelta()
-        self.patient = True
         self.project: NewProject
 
     # time
@@ -96,7 +94,7 @@ class World:
     async def api(self, method: str, path: str, json: Any = None, key: str | None = None) -> httpx.Response:
         """A call of the management API v3 with the project's read-write key, or another."""
         headers = {"X-Api-Key": key or self.project.api_key}
-        return await self._ask(method, f"/api/v3/{path}", json=json, headers=headers)
+        return await self.client.request(method, f"/api/v3/{path}", json=json, headers=headers)
 
     async def check(self, **fields: Any) -> dict[str, Any]:
         """A new check, as the API shows it."""
@@ -111,17 +109,7 @@ class World:
     async def ping(self, check: dict[str, Any], suffix: str = "", **options: Any) -> httpx.Response:
         """A ping by id: `suffix` such as '/start'; `params`, `content`, `headers`, `method` as httpx has them."""
         method = options.pop("method", "GET" if "content" not in options else "POST")
-        return await self._ask(method, f"/ping/{check['uuid']}{suffix}", **options)
-
-    async def _ask(self, method: str, path: str, **given: Any) -> httpx.Response:
-        """The answer. What is refused because the machine stood still is asked for again, as clients do, while `patient`: the
-        guard and PostgreSQL's own limits refuse then, and rightly. What is refused quicker than that is not."""
-        for _ in range(TRIES):
-            began = monotonic()
-            answer = await self.client.request(method, path, **given)
-            if answer.status_code != 503 or not self.patient or monotonic() - began < STOOD_STILL:
-                break
-        return answer
+        return await self.client.request(method, f"/ping/{check['uuid']}{suffix}", **options)
 
     # the worker's loops
 
@@ -154,11 +142,18 @@ async def living(dsn: str, mailer: Mailer | None = None, **settings: Any) -> Asy
     """A world that hears pings, on an empty database, with one project."""
     database.empty(dsn)
     database.use_virtual_clock(dsn)
+    async with living_on(dsn, mailer, **settings) as world:
+        await keep_partitions(world.sessions, 90, 1000)
+        await world.tick()
+        world.project = await world.new_project()
+        yield world
+
+
+@asynccontextmanager
+async def living_on(dsn: str, mailer: Mailer | None = None, **settings: Any) -> AsyncIterator[World]:
+    """A world that hears pings, on what is there."""
     engine = create_async_engine(dsn, poolclass=NullPool)
     world = World(dsn, make_sessions(engine), mailer or Mailer(), **settings)
-    await keep_partitions(world.sessions, 90, 1000)
-    await world.tick()
-    world.project = await world.new_project()
     flushing = asyncio.create_task(world.web.inbox.run())
     try:
         yield world

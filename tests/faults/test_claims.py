@@ -57,7 +57,7 @@ async def test_what_cannot_be_told_does_not_happen(world: World) -> None:
     await world.run(REFUSE)
     await world.run("CREATE TRIGGER refuse BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION refuse_delivery()")
     try:
-        world.patient = False
+        world.asking.patient = False
         assert (await world.ping(check, "/fail")).status_code == 503
         assert await world.rows("SELECT id, status, heard, transition_count FROM monitors ORDER BY id") == before
         assert len(await world.rows("SELECT 1 FROM transitions")) == 1

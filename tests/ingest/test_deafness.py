@@ -45,7 +45,7 @@ async def test_while_every_ping_is_refused_nobody_is_called_dead(world: World, t
     check = await world.check(timeout=60, grace=10)
     await world.web.ticker.tick_once()
     assert (await world.ping(check)).status_code == 200
-    world.patient = False
+    world.asking.patient = False
     async with trouble(world):  # type: ignore[operator]
         for _ in range(25):
             world.sleep(4)

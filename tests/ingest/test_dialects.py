@@ -17,6 +17,7 @@ from app.domain import tokens
 from app.domain.alias import KEYED, Service
 from app.store import addresses
 from tests.many import patiently
+from tests.patient import client_of
 from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
@@ -681,7 +682,7 @@ async def test_behind_a_prefix_the_same_urls_are_understood(dsn: str) -> None:
     async with living(dsn) as world:
         web = type(world.web)(world.settings.model_copy(update={"base_url": "http://missedbeat.test/beat"}), world.dsn)
         flushing = asyncio.create_task(web.inbox.run())
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://missedbeat.test") as client:
+        async with client_of(web) as client:
             for prefix in ("", "/beat"):
                 assert (await client.get(f"{prefix}/p/{world.project.api_key}/100%2541")).status_code == 200
         web.inbox.close()

@@ -39,7 +39,7 @@ async def test_what_took_longer_than_the_margin_is_refused_and_not_recorded(dsn:
     """The guard: a stall before COMMIT of more than the margin answers 503 with Retry-After, and nothing is there."""
     async with living(dsn, guard_seconds=0.5) as world:
         check = await world.check()
-        world.patient = False
+        world.asking.patient = False
         await world.run(STALL.format(seconds=0.7))
         await world.run(BEFORE_GUARD)
         try:
@@ -102,7 +102,7 @@ async def test_a_full_inbox_refuses_at_once(dsn: str) -> None:
     """Overload answers 503 with Retry-After within 250 ms, and what waits for long in the queue is refused, not kept."""
     async with living(dsn, guard_seconds=1.0) as world:
         check = await world.check()
-        world.patient = False
+        world.asking.patient = False
         await world.run(STALL.format(seconds=1.5))
         await world.run(BEFORE_GUARD.replace("ON runs", "ON check_ins"))
         first = asyncio.create_task(world.ping(check))
@@ -143,7 +143,7 @@ async def test_one_bad_row_does_not_stop_the_batch(world: World) -> None:
 async def test_a_row_that_somebody_holds_refuses_its_own_pings_and_no_others(world: World) -> None:
     """A person in psql, or a sweeper that was frozen: what is pinged beside it is taken, also where it is made by the ping."""
     held, free = [await world.check() for _ in range(2)]
-    world.patient = False
+    world.asking.patient = False
     with psycopg.connect(world.dsn.replace("+psycopg", "")) as other:
         other.execute("SELECT FROM monitors WHERE id = %s FOR UPDATE", [held["uuid"]])
         made = f"/ping/{world.project.ping_key}/made"

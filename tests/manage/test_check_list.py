@@ -18,6 +18,7 @@ from app.byte_cache import ByteCache
 from app.main import Web
 from tests import database
 from tests.many import copy, patiently, statements
+from tests.patient import client_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ async def process(world: World, cache: ByteCache) -> AsyncIterator[httpx.AsyncCl
     """One more web process on the same database, with a memory of its own."""
     web = Web(world.settings, world.dsn)
     web.app.state.shared = replace(web.app.state.shared, written=cache)
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://missedbeat.test")
+    client = client_of(web)
     try:
         yield client
     finally:

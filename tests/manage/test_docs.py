@@ -17,6 +17,7 @@ from app.main import Web
 from app.manage.api.check_given import read_check
 from app.manage.api.described import channels, checks, history, incidents, keys, projects
 from app.settings import Settings
+from tests.patient import client_of
 from tests.receivers import HttpReceiver
 from tests.world import SECRET_KEY, World
 
@@ -58,7 +59,7 @@ async def served(world: World, **settings: Any) -> AsyncIterator[httpx.AsyncClie
     """Another door on the same database, with other settings."""
     given = {"database_url": world.dsn, "secret_key": SECRET_KEY, "base_url": "http://missedbeat.test", **settings}
     web = Web(Settings(_env_file=None, **given), world.dsn)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://missedbeat.test") as client:
+    async with client_of(web) as client:
         yield client
     await web.dispose()
 

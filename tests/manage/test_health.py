@@ -2,12 +2,12 @@
 
 import re
 
-import httpx
 import pytest
 
 from app.main import Web
 from app.settings import Settings
 from app.sweeper.audit import audit_once
+from tests.patient import client_of
 from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
@@ -180,7 +180,7 @@ async def test_deep_health_is_for_whoever_may_read_the_metrics(dsn: str) -> None
 async def test_deep_health_answers_though_the_database_does_not() -> None:
     """503 that names the database, instead of an error."""
     nowhere = Web(Settings(secret_key="k" * 40, _env_file=None), "postgresql+psycopg://127.0.0.1:1/none")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(nowhere), base_url="http://missedbeat.test") as client:
+    async with client_of(nowhere) as client:
         answer = await client.get("/healthz/deep")
     await nowhere.dispose()
     assert answer.status_code == 503

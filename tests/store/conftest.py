@@ -2,43 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-from app.notify.email import Mailer
 from app.store.accounts import NewProject
-from app.store.engine import make_sessions
 from app.sweeper.prune import keep_partitions
 from tests.database import database, use_virtual_clock
 from tests.large import Filler, Size
-from tests.world import World
+from tests.world import World, living_on
 
 Grown = tuple[str, NewProject]
 
 
-@asynccontextmanager
-async def living_on(dsn: str) -> AsyncIterator[World]:
+def unhurried(dsn: str) -> AbstractAsyncContextManager[World]:
     """A world on what is there, whose guard no load reaches."""
-    engine = create_async_engine(dsn, poolclass=NullPool)
-    world = World(dsn, make_sessions(engine), Mailer(), guard_seconds=30, metrics_token="t" * 20)
-    flushing = asyncio.create_task(world.web.inbox.run())
-    try:
-        yield world
-    finally:
-        world.web.inbox.close()
-        await flushing
-        await world.client.aclose()
-        await world.deliverer.settled()
-        await world.post.aclose()
-        await world.web.dispose()
-        await engine.dispose()
+    return living_on(dsn, guard_seconds=30, metrics_token="t" * 20)
 
 
 async def _grow(dsn: str) -> NewProject:
-    async with living_on(dsn) as world:
+    async with unhurried(dsn) as world:
         await keep_partitions(world.sessions, 90, 1000)
         project = await world.new_project(email="owner@example.org")
         Filler(dsn, await world.now(), Size(), {project.id: 500}).run()
@@ -57,7 +40,7 @@ def large() -> Iterator[Grown]:
 async def grown(large: Grown, anyio_backend: str) -> AsyncIterator[World]:
     """The service on large tables."""
     dsn, project = large
-    async with living_on(dsn) as world:
+    async with unhurried(dsn) as world:
         world.project = project
         await world.tick()
         yield world
