@@ -1,7 +1,6 @@
 """What is measured on filled databases: database time of an idle tick, looks at the whole, lists, pings, mass silence."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,6 +22,7 @@ from app.sweeper.breaker import Breaker
 from app.sweeper.count import count_once
 from app.sweeper.sweep import sweep
 from bench.scale_tables import Database
+from bench.wrk import Load, drive
 from tests.journeys.running import COMMAND, environment
 from tests.sdk.brokers import tied
 
@@ -36,22 +36,6 @@ SILENCE = f"""
     UPDATE monitors SET {", ".join(f"{column} = {column} - interval '3 d'" for column in MOMENTS)} WHERE (project_id, id) IN (
         SELECT project_id, id FROM monitors
         WHERE project_id = %s AND status = 'up' AND deadline > now() AND source || beat_of = '' LIMIT %s)"""
-LOAD = """
-local requests = {}
-function init(args)
-   if args[2] then wrk.headers["X-Api-Key"] = args[2] end
-   for path in io.lines(args[1]) do requests[#requests + 1] = wrk.format("GET", path) end
-   math.randomseed(os.time())
-end
-function request() return requests[math.random(#requests)] end
-function done(summary, latency)
-   local e = summary.errors
-   io.write(string.format('{"answers": %d, "seconds": %f, "p50": %f, "p99": %f, "wrong": %d}', summary.requests,
-      summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-      e.status + e.connect + e.read + e.write + e.timeout))
-end
-"""
-
 
 # The first write to a page after a checkpoint logs it whole. So far from one, most pages have been written.
 WRITTEN = """
@@ -128,7 +112,7 @@ async def reads(large: Database, small: Database, rounds: int) -> AsyncIterator[
             for _ in range(rounds):
                 both = [await load(port, ["/api/v3/checks/"], 4, READS_FOR / 2, getattr(database, key))
                         for port, database in ((at_large, large), (at_small, small))]  # fmt: skip
-                took.append((both[0]["rate"], both[0]["rate"] / both[1]["rate"]))
+                took.append((both[0].rate, both[0].rate / both[1].rate))
             rate, ratio = (median(values) for values in zip(*took, strict=True))
             yield Figure(f"list of {name}, growth", f"{rate:8.1f}/s   {ratio:.2f} of the small table's")
             took_alone = await alone(at_large, getattr(large, key)) * 1000
@@ -148,23 +132,21 @@ async def pings(large: Database, small: Database, rounds: int, seconds: float) -
             limit = 1000 if database is small else database.monitors
             rows = connection.execute("SELECT id FROM monitors WHERE status = 'up' LIMIT %s", [limit]).fetchall()
         paths[database] = [f"/ping/{row[0]}" for row in rows]
-    found: dict[Database, list[dict[str, float]]] = {large: [], small: []}
+    found: dict[Database, list[Load]] = {large: [], small: []}
     async with web(large) as at_large, web(small) as at_small:
-        cold = [
-            (await load(port, paths[one], CONNECTIONS, seconds))["rate"] for port, one in ((at_small, small), (at_large, large))
-        ]
+        cold = [(await load(port, paths[one], CONNECTIONS, seconds)).rate for port, one in ((at_small, small), (at_large, large))]
         warm(large)
         before = {database: updates(database) for database in (large, small)}
         for number in range(rounds):
             for port, database in ((at_large, large), (at_small, small))[:: 1 if number % 2 else -1]:
                 found[database].append(await load(port, paths[database], CONNECTIONS, seconds))
-    ratios = [a["rate"] / b["rate"] for a, b in zip(found[large], found[small], strict=True)]
+    ratios = [a.rate / b.rate for a, b in zip(found[large], found[small], strict=True)]
     yield Figure("pings, growth, just started", f"{cold[1] / cold[0]:8.2f}")
     for name, database in (("pings, large tables", large), ("pings, 1,000 monitors", small)):
-        rate, p50, p99 = (median(one[what] for one in found[database]) for what in ("rate", "p50", "p99"))
-        wrong = sum(one["wrong"] for one in found[database])
+        rate, p50, p99 = (median(getattr(one, what) for one in found[database]) for what in ("rate", "p50", "p99"))
+        wrong = sum(one.refused + one.broken for one in found[database])
         all_, hot = (now - then for now, then in zip(updates(database), before[database], strict=True))
-        words = f"{rate:8.0f}/s   p50 {p50:.1f} ms, p99 {p99:.1f} ms, {wrong:.0f} not answered, {hot / max(all_, 1):.3f} HOT"
+        words = f"{rate:8.0f}/s   p50 {p50:.1f} ms, p99 {p99:.1f} ms, {wrong} not answered, {hot / max(all_, 1):.3f} HOT"
         yield Figure(name, f"{words} of {all_} updates")
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
     yield Figure("pings, growth", f"{median(ratios):8.2f}   {spread}, goal 0.8", median(ratios) < 0.8)
@@ -277,15 +259,9 @@ async def _listening(process: asyncio.subprocess.Process) -> int:
             await asyncio.sleep(0.1)
 
 
-async def load(port: int, paths: Sequence[str], connections: int, seconds: float, key: str = "") -> dict[str, float]:
-    """What wrk makes of paths at random: answers a second, latencies in milliseconds, and how many were none or not 2xx."""
+async def load(port: int, paths: Sequence[str], connections: int, seconds: float, key: str = "") -> Load:
+    """What comes of asking for these paths at random."""
     with TemporaryDirectory(prefix="missedbeat-wrk-") as folder:
-        script, listed = Path(folder) / "load.lua", Path(folder) / "paths"
-        script.write_text(LOAD)
+        listed = Path(folder) / "paths"
         listed.write_text("\n".join(paths))
-        options = ["-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--timeout", "10s", "-s", str(script)]
-        command = ["wrk", *options, f"http://127.0.0.1:{port}", "--", str(listed), *([key] if key else [])]
-        process = await asyncio.create_subprocess_exec(*tied(*command), stdout=PIPE)
-        printed, _ = await process.communicate()
-    told: dict[str, float] = json.loads(printed.decode().splitlines()[-1])
-    return {**told, "rate": told["answers"] / told["seconds"]}
+        return await drive(port, listed, connections, seconds, key)

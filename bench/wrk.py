@@ -24,9 +24,9 @@ class Load:
     broken: int
 
 
-async def drive(port: int, paths: Path, connections: int, seconds: int, key: str = "") -> Load:
+async def drive(port: int, paths: Path, connections: int, seconds: float, key: str = "") -> Load:
     """Load a server on this machine. `paths`: a file with one a line; `key`: the API key to send."""
-    wrk = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", PATIENCE, "-s", str(SCRIPT)]
+    wrk = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--timeout", PATIENCE, "-s", str(SCRIPT)]
     command = [*wrk, f"http://127.0.0.1:{port}", "--", str(paths), *([key] if key else [])]
     process = await asyncio.create_subprocess_exec(*tied(*command), stdout=PIPE)
     printed, _ = await process.communicate()
