@@ -19,6 +19,7 @@ async def test_a_batch_that_waited_longer_than_the_margin_before_its_events_is_r
         batch = [await shop.sync(entry()), await shop.run("succeeded")]
         await world.run(STALL)
         await world.run(ON_REGISTERING)
+        world.asking.patient = False
         try:
             answer = await shop.send(*batch)
         finally:

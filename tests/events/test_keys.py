@@ -96,6 +96,7 @@ async def test_what_took_longer_than_the_margin_is_not_recorded(world: World) ->
     await shop.said(await shop.sync(entry("a", MINUTELY)))
     event = await shop.run("succeeded", "entry:a")
     engine = create_engine(world.dsn, poolclass=NullPool)
+    world.asking.patient = False
     with engine.connect() as connection:
         connection.execute(text("SELECT id FROM monitors FOR UPDATE"))
         sending = asyncio.create_task(shop.send(event))

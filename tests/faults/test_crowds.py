@@ -18,6 +18,7 @@ from tests.many import copy
 from tests.world import World
 
 CLIENTS = 1500
+HEARD = 200  # at least
 SLOW = 0.08  # seconds more for each thing said to the database: a batch takes about a second
 ADDRESSES = """INSERT INTO addresses (kind, key, project_id, monitor_id)
     SELECT 'ping', id::text, project_id, id FROM monitors ON CONFLICT DO NOTHING"""
@@ -45,14 +46,16 @@ async def test_two_thousand_jobs_silent_at_once_go_down_once_each(world: World) 
 
 
 async def flood(port: int, monitors: list[str], seconds: float, calls: list[Call]) -> None:
-    """Clients without patience: each asks again at once."""
-    end = time.monotonic() + seconds
+    """Clients without patience: each asks again at once, and longer than said where the machine stood still instead."""
+    end, heard = time.monotonic() + seconds, 0
 
     async def client() -> None:
+        nonlocal heard
         line = Line(port)
         await asyncio.sleep(random.uniform(0, 2))  # not all of them connect at once
-        while time.monotonic() < end:
+        while time.monotonic() < end or heard < HEARD:
             calls.append(await line.post(path_of(random.choice(monitors), "log"), "x" * 200, patience=30))
+            heard += calls[-1].acknowledged
         await line.aclose()
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
