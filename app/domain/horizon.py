@@ -62,18 +62,9 @@ class Horizon:
         touching = [b for b in self.blackouts if b.start <= closes and b.end > opens]
         return max(touching, key=lambda b: b.end, default=None)
 
-    def deaf_until(self, opens: datetime, closes: datetime) -> datetime | None:
-        """The end of that blackout."""
-        blackout = self.deafness(opens, closes)
-        return None if blackout is None else blackout.end
-
-    def unheard_since(self, end: datetime, span: timedelta, heard_at: datetime | None) -> datetime | None:
-        """Where `end` is that of a blackout: when the first began that reached into the `span` before it, and past what was
-        heard last. None for any other instant."""
-        if not any(b.start < end <= b.end for b in self.blackouts):
-            return None
-        since = end - span if heard_at is None else max(end - span, heard_at)
-        return min((b.start for b in self.blackouts if b.start < end and b.end > since), default=None)
+    def deaf_since(self, opens: datetime, closes: datetime) -> datetime:
+        """Where in the window [opens, closes], which a blackout touches, the first of them begins."""
+        return max(opens, min((b.start for b in self.blackouts if b.start <= closes and b.end > opens), default=opens))
 
 
 def horizon_at(

@@ -74,7 +74,7 @@ def on_pause(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:
     if m.status is not Status.PAUSED:
         turn.turn(Status.PAUSED, now, Reason.PAUSED)
     close_all(turn, now)
-    m.due = m.anchor = m.floor = m.satisfied = m.missing = None
+    m.due = m.anchor = m.unheard_from = m.floor = m.satisfied = m.missing = None
     m.failures = 0
     _nothing_before(m, now)
     return turn.decision()
@@ -109,9 +109,10 @@ def on_edit(monitor: Monitor, rule: Rule, now: datetime, horizon: Horizon) -> De
     if rule.times_like(before):
         return turn.decision()
     if m.anchor is not None and (m.due is not None or m.status in (Status.UP, Status.NEW)):
-        heard = m.anchor == m.last_end_at
+        heard, unheard_from = m.anchor == m.last_end_at, m.unheard_from
         m.satisfied = slots.belongs_to(rule.schedule, m.anchor, rule.grace, rule.early, None) if heard else None
         turn.expect_after(m.anchor, m.satisfied)
+        m.unheard_from = unheard_from
     else:
         m.satisfied = None
     retime(turn)

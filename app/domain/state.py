@@ -111,7 +111,8 @@ class Monitor:
     `barred_at` the last pause or resume: no run begins before it any more · `held_since` slots wait, for the scheduler that
     dispatches them is silent since · `down_by` key of the run that turned it down ·
     `failed_by` key of the run counted last as a failure · `releases` how often the expected slot was let go
-    again · `left_at` when the last of those watched here said goodbye · `fine_by` who was fine when last heard.
+    again · `left_at` when the last of those watched here said goodbye · `fine_by` who was fine when last heard ·
+    `unheard_from` where `anchor` is the end of a blackout: from when on it may have been kept unheard.
     """
 
     rule: Rule
@@ -144,6 +145,7 @@ class Monitor:
     releases: int = 0
     left_at: datetime | None = None
     fine_by: str = ""
+    unheard_from: datetime | None = None
     heard: int = 0
     run_count: int = 0
     transition_count: int = 0

@@ -47,13 +47,14 @@ class Turn:
     def slot_passed(self, due: datetime, deadline: datetime) -> None:
         """The expected slot was not heard of by its deadline: missed, or unknown where we were deaf."""
         m = self.m
-        blackout = self.horizon.deafness(self.opening(due), deadline)
+        opening = self.opening(due)
+        blackout = self.horizon.deafness(opening, deadline)
         key = self.new_key()
         if blackout is not None:
             self.record(RunRecord(key=key, at=self.horizon.at, slot=due, outcome=Outcome.UNKNOWN))
             self.not_heard(due, blackout)
             self.hold_until_heard(blackout.end)
-            self.go_on_after(blackout.end)
+            self.go_on_after(blackout.end, self.horizon.deaf_since(opening, deadline))
             return
         self.record(RunRecord(key=key, at=self.horizon.at, slot=due, last_slot=due, outcome=Outcome.MISSED))
         was_down = m.status is Status.DOWN
@@ -69,20 +70,19 @@ class Turn:
                 self.turn(Status.DOWN, deadline, Reason.NOT_DISPATCHED if m.rule.dispatched else Reason.MISSED)
 
     def opening(self, due: datetime) -> datetime:
-        """When the window of an expected slot opens. `every` that goes on from a blackout may have run unheard, in this one or
-        in one shortly before, so its next run may come that much earlier."""
-        m = self.m
-        ahead, schedule = slots.early(m.rule.schedule, due, m.rule.early), m.rule.schedule
-        if isinstance(schedule, Every) and m.anchor is not None:
-            since = self.horizon.unheard_since(m.anchor, schedule.period + m.rule.grace, m.last_applied_at)
-            if since is not None:
-                return max(m.anchor, since + schedule.period - ahead)
+        """When the window of an expected slot opens. `every` that goes on from a blackout may have run unheard, at any instant of
+        the last window in which we were deaf; its next run may come a period after the first of these."""
+        m, schedule = self.m, self.m.rule.schedule
+        ahead = slots.early(schedule, due, m.rule.early)
+        if isinstance(schedule, Every) and m.anchor is not None and m.unheard_from is not None:
+            return max(m.anchor, m.unheard_from + schedule.period - ahead)
         return due - ahead
 
     def run_passed(self, run: Run, deadline: datetime) -> None:
         """An open run passed its deadline: overrun, lost, or unknown where we were deaf. It stays open until its end is heard."""
         m = self.m
-        blackout = self.horizon.deafness(run.heard_at or run.started_at, deadline)
+        heard_at = run.heard_at or run.started_at
+        blackout = self.horizon.deafness(heard_at, deadline)
         deaf = None if blackout is None else blackout.end
         if run.phase is not None and deaf is not None:
             self.wait_on(run, deaf)
@@ -100,7 +100,7 @@ class Turn:
             self.not_heard(deadline, blackout)
             self.hold_until_heard(deaf)
             if holds_slot and m.due is not None:
-                self.go_on_after(deaf)
+                self.go_on_after(deaf, self.horizon.deaf_since(heard_at, deadline))
             return
         unarmed = m.due is None and m.missing is None
         self.failure(run.slot, deadline, reason, run)
@@ -136,7 +136,7 @@ class Turn:
         `every` always counts from `anchor`. `satisfied` never goes back.
         """
         m = self.m
-        m.anchor, m.missing, m.releases, counted_from = anchor, None, 0, anchor
+        m.anchor, m.unheard_from, m.missing, m.releases, counted_from = anchor, None, None, 0, anchor
         if slot is not None:
             m.satisfied = slot if m.satisfied is None else max(m.satisfied, slot)
             if not isinstance(m.rule.schedule, Every):
@@ -158,12 +158,13 @@ class Turn:
         settled = max((s for s in (run.slot, waited) if s is not None), default=None)
         self.expect_after(deadline, settled)
 
-    def go_on_after(self, deaf: datetime) -> None:
-        """After a blackout the next slot is the first whose window opens after it, but never one before the slot expected now."""
+    def go_on_after(self, deaf: datetime, since: datetime) -> None:
+        """After a blackout the next slot is the first whose window opens after it, but never one before the slot expected now.
+        `since`: from when on the last one may have been kept unheard."""
         m = self.m
         opening = slots.opening_after(m.rule.schedule, deaf, m.rule.early)
         if m.due is None or opening is None or opening > m.due:
-            m.due, m.anchor = opening, deaf
+            m.due, m.anchor, m.unheard_from = opening, deaf, since
         m.missing = None
 
     def not_heard(self, expected: datetime, blackout: Blackout) -> None:

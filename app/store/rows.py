@@ -27,7 +27,7 @@ NAMES = (
     "project_id", "id", "unique_key", "name", "slug", "tags", "methods", "filters", "source", "retired_at", "beat_of", "zone",
 )  # fmt: skip
 REMEMBERED = ("down_by", "failed_by", "releases", "fine_by")  # of the state, kept in `memory` as they are
-INSTANTS = ("taken_at", "turned_at", "barred_at", "left_at")  # of the state, kept in `memory`
+INSTANTS = ("taken_at", "turned_at", "barred_at", "left_at", "unheard_from")  # of the state, kept in `memory`
 EXPRESSED: dict[str, type[Cron | OnCalendar | Crontab]] = {"cron": Cron, "oncalendar": OnCalendar, "crontab": Crontab}
 NO_FILTERS = Filters()
 STATUSES = {str(status): status for status in Status}
@@ -100,7 +100,7 @@ def monitor_of(row: Columns) -> Monitor:
         last_success_at=row["last_success_at"], last_start_at=row["last_start_at"],
         last_duration=timedelta(seconds=last_duration) if last_duration is not None else None,
         down_since=row["down_since"], turned_at=_maybe(memory.get("turned_at")), barred_at=_maybe(memory.get("barred_at")),
-        held_since=row["held_since"], left_at=_maybe(memory.get("left_at")),
+        held_since=row["held_since"], left_at=_maybe(memory.get("left_at")), unheard_from=_maybe(memory.get("unheard_from")),
         **{name: memory[name] for name in REMEMBERED if name in memory},
         heard=row["heard"], run_count=row["run_count"], transition_count=row["transition_count"],
         recent=tuple(Heard(_at(h[0]), SIGNALS[h[1]], h[2], h[3]) for h in memory.get("recent", ())),

@@ -85,6 +85,7 @@ class Story:
     satisfied: datetime | None = None
     due: datetime | None = None
     anchor: datetime | None = None  # what `due` is counted from
+    doubt: datetime | None = None  # the anchor is the end of a blackout, and it may have run unheard from then on
     gave_up_at: datetime | None = None  # the anchor of a slot that was missed, and after which none was expected
 
     # ---- What is asked
@@ -167,7 +168,7 @@ class Story:
     def _judge_run(self, run: Start, deadline: datetime, horizon: Horizon) -> None:
         was_taker, waited = run is self.taker(), self.waits()
         run.deadline, run.judged_at = None, deadline
-        deaf = _deaf_until(horizon, run.at, deadline)
+        deaf = _deaf_in(horizon, run.at, deadline)
         run.outcome = "overrun" if deaf is None else "unknown"
         last, expected = self.last_end_at(), self.due is not None
         if last is not None and deadline < last:
@@ -183,18 +184,19 @@ class Story:
 
     def _settled_by_overrun(self, run: Start, deadline: datetime) -> None:
         if isinstance(self.rule.schedule, Every):
-            self.satisfied, self.anchor = _later(self.satisfied, run.slot), deadline
+            self.satisfied = _later(self.satisfied, run.slot)
+            self._count_from(deadline)
             self.due = deadline + self.rule.schedule.period
             return
         reached = last_before(self.rule.schedule, deadline - self.rule.grace)
         self.satisfied = _later(self.satisfied, _later(run.slot, reached))
-        self.anchor = deadline
+        self._count_from(deadline)
         self.due = next_after(self.rule.schedule, self.satisfied or deadline)
 
     def _judge_slot(self, deadline: datetime, horizon: Horizon) -> None:
         slot = self.due
         assert slot is not None
-        deaf = _deaf_until(horizon, self._window_opens(slot, horizon), deadline)
+        deaf = _deaf_in(horizon, self._window_opens(slot), deadline)
         if deaf is not None:
             self.slots.append(("unknown", slot))
             self._go_on_after_blackout(deaf, settled=True)
@@ -205,23 +207,24 @@ class Story:
             self.due, self.gave_up_at = None, self.anchor
             return
         since = deadline - self.rule.grace  # the slot, or later where a floor held the deadline back
-        self.anchor, self.due = since, step(self.rule.schedule, since)
+        self._count_from(since)
+        self.due = step(self.rule.schedule, since)
         reached = since if isinstance(self.rule.schedule, Every) else last_before(self.rule.schedule, since)
         self.satisfied = _later(self.satisfied, reached)
 
-    def _window_opens(self, slot: datetime, horizon: Horizon) -> datetime:
-        """What goes on from a blackout may have run unheard at any instant of it, or of one in the period before, and runs
-        again a period after that."""
+    def _count_from(self, at: datetime, doubt: datetime | None = None) -> None:
+        self.anchor, self.doubt = at, doubt
+
+    def _window_opens(self, slot: datetime) -> datetime:
+        """What goes on from a blackout may have run unheard at any instant of its window from when we were deaf, and runs again
+        a period after that."""
         ahead = early(self.rule, slot)
-        if isinstance(self.rule.schedule, Every) and self.anchor is not None:
-            before = [b for b in horizon.blackouts if b.start < self.anchor]
-            last = _later(self.spoken_at(), self.anchor - self.rule.schedule.period - self.rule.grace)
-            begun = [b.start for b in before if last is None or b.end > last]
-            if begun and any(self.anchor <= b.end for b in before):
-                return max(min(begun) + self.rule.schedule.period - ahead, self.anchor)
+        if isinstance(self.rule.schedule, Every) and self.anchor is not None and self.doubt is not None:
+            return max(self.doubt + self.rule.schedule.period - ahead, self.anchor)
         return slot - ahead
 
-    def _go_on_after_blackout(self, end: datetime, settled: bool) -> None:
+    def _go_on_after_blackout(self, deaf: tuple[datetime, datetime], settled: bool) -> None:
+        begun, end = deaf
         self.floors.append((end, end + AFTER_BLACKOUT))
         if self.due is None or not settled:
             return
@@ -231,7 +234,7 @@ class Story:
         while not isinstance(self.rule.schedule, Every) and self.due is not None and self.due - early(self.rule, self.due) < end:
             self.due = next_after(self.rule.schedule, self.due)
         if self.due != before:
-            self.anchor = end
+            self._count_from(end, doubt=begun)
 
     # ---- Check-ins
 
@@ -295,7 +298,7 @@ class Story:
         unsettled = self.status in ("new", "down") and armed_later
         if self.status == "paused" or (self.due is not None and not unsettled):
             return
-        self.anchor = at
+        self._count_from(at)
         if isinstance(self.rule.schedule, Every):
             self.due = at + self.rule.schedule.period
             return
@@ -338,7 +341,7 @@ class Story:
             run.outcome = outcome
 
     def _satisfy(self, slot: datetime | None, at: datetime) -> None:
-        self.anchor = at
+        self._count_from(at)
         self.satisfied = _later(self.satisfied, slot)
         if isinstance(self.rule.schedule, Every):
             self.due = at + self.rule.schedule.period
@@ -405,13 +408,14 @@ class Story:
     def _clear(self, now: datetime) -> None:
         for run in self.open_runs():
             self._close(run, "unknown", now)
-        self.due = self.satisfied = self.anchor = None
+        self.due = self.satisfied = self.anchor = self.doubt = None
         self.floors.clear()
         self.verdicts.append(("reset", None))
         self.cleared_at = now
 
     def _arm(self, now: datetime) -> None:
-        self.anchor, self.due = now, step(self.rule.schedule, now)
+        self._count_from(now)
+        self.due = step(self.rule.schedule, now)
 
     def expect_first(self, now: datetime, horizon: Horizon) -> None:
         """Its first check-in is expected from now on."""
@@ -455,9 +459,12 @@ def _gap(calendar: Calendar, slot: datetime) -> timedelta | None:
     return None if before is None else slot - before
 
 
-def _deaf_until(horizon: Horizon, opens: datetime, closes: datetime) -> datetime | None:
-    """[start, end) touches [opens, closes]: some instant lies in both."""
-    return max((b.end for b in horizon.blackouts if b.start <= closes and opens < b.end), default=None)
+def _deaf_in(horizon: Horizon, opens: datetime, closes: datetime) -> tuple[datetime, datetime] | None:
+    """[start, end) touches [opens, closes]: some instant lies in both. From the first such instant to the end of the last."""
+    touching = [b for b in horizon.blackouts if b.start <= closes and opens < b.end]
+    if not touching:
+        return None
+    return max(opens, min(b.start for b in touching)), max(b.end for b in touching)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -537,6 +537,14 @@ def test_a_period_that_ran_unheard_in_one_blackout_may_run_again_in_the_next() -
     assert living("up").deaf(90, 160).deaf(161, 164).judge(at(271)).status == "down"
 
 
+def test_a_dead_period_is_found_though_we_are_deaf_for_a_moment_in_each() -> None:
+    """Every 100 s, dead since 0. It may have run in [90, 100), then in [168, 170), so its next run is due from 243 on: that we
+    were deaf at 220 excuses nothing."""
+    life = living("up").deaf(90, 100).deaf(168, 170).deaf(220, 221)
+    assert life.judge(at(279)).status == "up"
+    assert life.judge(at(281)).status == "down"
+
+
 def test_a_slot_whose_window_touches_a_blackout_is_unknown() -> None:
     """Nobody is blamed: the status stays, `every` goes on as if heard at its end."""
     life = living("up").deaf(80, 90).judge(at(110) + INSTANT)

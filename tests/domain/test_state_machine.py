@@ -267,7 +267,8 @@ class Lives(RuleBasedStateMachine):
         if self.real.deadline() is None and (self.real.status is Status.UP or armed):
             assert self.real.rule.schedule == ONCE
             heard = max(self.real.satisfied or BEGIN, self.real.anchor or BEGIN)
-            assert next_after(ONCE, max(heard, self.horizon.at) if self.blackouts else heard) is None
+            slot = next_after(ONCE, heard)
+            assert slot is None or any(slot - early(self.real.rule, slot) < blackout.end for blackout in self.blackouts)
 
     @invariant()
     def every_transition_can_be_explained(self) -> None:

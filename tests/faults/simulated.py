@@ -90,20 +90,22 @@ class Job:
     def deadline(self, blackouts: Sequence[Blackout]) -> datetime | None:
         """The first deadline after it was heard last of which we heard all; None where that is too close to call."""
         assert self.heard_at is not None
-        slot, unsure = next_run(self.rule.schedule, self.heard_at), timedelta()
+        schedule = self.rule.schedule
+        slot, earliest = next_run(schedule, self.heard_at), self.heard_at
         while slot is not None:
-            opens, closes = slot - 5 * MINUTE - unsure, slot + self.rule.grace
+            opens, closes = slot - 5 * MINUTE, slot + self.rule.grace
+            if isinstance(schedule, Every):  # it may have run at any instant from `earliest` until a period before its slot
+                opens = max(earliest + schedule.period - 5 * MINUTE, slot - schedule.period)
             touching = [b for b in blackouts if b.start <= closes + UNSURE and b.end > opens - UNSURE]
             if not touching:
                 floor = max((b.end + AFTER_BLACKOUT for b in blackouts if b.end > self.heard_at), default=closes)
                 return max(closes, floor)
-            if isinstance(self.rule.schedule, Every):  # it ran somewhere in the outage, and runs again a period after that
-                end, period = max(b.end for b in touching), self.rule.schedule.period
-                since = max(self.heard_at, end - period - self.rule.grace)
-                begun = min(b.start for b in blackouts if b.start < end and b.end > since)
-                unsure, slot = min(end - begun, period - 5 * MINUTE - UNSURE), end + period
+            if isinstance(schedule, Every):
+                if touching != [b for b in blackouts if b.start <= closes - UNSURE and b.end > opens + UNSURE]:
+                    return None
+                earliest, slot = max(opens, touching[0].start), touching[-1].end + schedule.period
             else:
-                slot = next_run(self.rule.schedule, slot)
+                slot = next_run(schedule, slot)
         return None
 
 

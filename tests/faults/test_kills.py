@@ -13,11 +13,12 @@ from tests.faults.judge import duplicates
 from tests.faults.rig import measured, rigged, seed
 
 PARTS = ("web", "worker", "postgres")
+FEW = 4  # kills, so that each part was killed, however slow the machine is
 
 
 def under_fire(folder: Path, frozen: tuple[float, ...], kills: int, within: float) -> tuple[int, int]:
-    """Kill in turn, and freeze by chance for so many seconds each, until there were so many kills or `within` seconds are over;
-    returns how many kills there were and how many check-ins."""
+    """Kill in turn, and freeze by chance for so many seconds each, until there were so many kills or `within` seconds are over
+    and a few were done; returns how many kills there were and how many check-ins."""
     seed()
     history, hook = History(), Hook(slow=0.05)
     with rigged(folder) as rig:
@@ -26,7 +27,7 @@ def under_fire(folder: Path, frozen: tuple[float, ...], kills: int, within: floa
         rig.background.run(crowded(rig, crowd, hook, lasting=min(kills, within)))
         freezes = sorted((random.uniform(0, 0.8), random.choice(PARTS), span) for span in frozen)
         began, killed = time.monotonic(), 0
-        while (done := max(killed / kills, (time.monotonic() - began) / within)) < 1:
+        while (done := max(killed / kills, (time.monotonic() - began) / within)) < 1 or killed < FEW:
             if freezes and freezes[0][0] <= done:
                 _, part, span = freezes.pop(0)
                 rig.freeze(part, span)
@@ -49,8 +50,7 @@ def under_fire(folder: Path, frozen: tuple[float, ...], kills: int, within: floa
 def test_a_few_kills_and_a_freeze_lose_nothing_and_tell_nobody_wrong(tmp_path: Path) -> None:
     """Web, worker and PostgreSQL killed in turn under load, one of them frozen for a while: everything acknowledged is there
     once, nothing refused is, every silence is noticed and told, no message twice without a kill between."""
-    kills, _ = under_fire(tmp_path, (2.5,), kills=12, within=10)
-    assert kills >= 4
+    under_fire(tmp_path, (2.5,), kills=12, within=10)
 
 
 @pytest.mark.prove

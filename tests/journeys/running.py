@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
+PATIENCE = 20  # tries
 COMMAND = str(Path(sys.executable).with_name("missedbeat-server"))
 SETTINGS = {
     "MISSEDBEAT_MIN_PERIOD": "1",
@@ -87,8 +88,13 @@ class Service:
         return {name: match[1] for name, match in found.items() if match is not None}
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of the API with the project's key; raises on any refusal."""
-        answer = await self.client.request(method, f"/api/v3/{path}", json=body, headers={"X-Api-Key": self.keys["api_key"]})
+        """A call of the API with the project's key, again after a 503, as clients do; raises on any other refusal."""
+        headers = {"X-Api-Key": self.keys["api_key"]}
+        for _ in range(PATIENCE):
+            answer = await self.client.request(method, f"/api/v3/{path}", json=body, headers=headers)
+            if answer.status_code != 503:
+                break
+            await asyncio.sleep(0.5)
         assert answer.status_code < 300, answer.text
         return answer.json()
 
