@@ -138,7 +138,7 @@ def test_a_flood_of_one_project_is_refused_at_once_and_no_other_feels_it(tmp_pat
 def test_a_flood_that_leads_nowhere_is_refused_and_nobody_feels_it(tmp_path: Path, kind: str) -> None:
     """The same, where each request names another monitor under one project's key, or an id that nobody has."""
     seed()
-    with rigged(tmp_path, through=(proxy := Proxy()), MISSEDBEAT_GUARD_SECONDS="2") as rig:
+    with rigged(tmp_path, through=(proxy := Proxy()), MISSEDBEAT_GUARD_SECONDS="3") as rig:
         flood = Flood(kind, rig.background.run(new_project(rig.server.dsn)).ping_key, clients=2500)
         proxy.delay = SLOW
         hold(rig, flood)
