@@ -12,8 +12,8 @@ ROLES = "role IN ('owner', 'manager', 'member', 'viewer')"
 
 
 class UserRow(Base):
-    """Somebody who signs in. `email` as typed, `email_key` in lower case; without `password_hash` by links alone. The TOTP secrets
-    are sealed, recovery codes hashed; `totp_last_step` is the last that was used, so that a code opens once."""
+    """Somebody who signs in. `email` as typed, `email_key` in lower case; without `password_hash` by links alone. The TOTP
+    secrets are sealed, recovery codes hashed; `totp_last_step` is the last that was used, so that a code opens once."""
 
     __tablename__ = "users"
     id: Mapped[UUID] = mapped_column(primary_key=True)
