@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from app.errors import MissedbeatError
-from app.store import blackouts, sessions
+from app.store import blackouts, user_sessions
 from app.web import House, Session, Shared
 
 LONGEST_TOKEN = 100
@@ -22,7 +22,7 @@ def cookie_name(house: Shared) -> str:
 
 def set_cookie(response: Response, house: Shared, token: str) -> None:
     """Let this browser be signed in."""
-    lasts = int(sessions.LASTS.total_seconds())
+    lasts = int(user_sessions.LASTS.total_seconds())
     response.set_cookie(cookie_name(house), token, max_age=lasts, path="/", secure=house.is_https, httponly=True, samesite="lax")
 
 
@@ -37,22 +37,22 @@ def token_of(request: Request, house: Shared) -> str | None:
     return token if 0 < len(token) <= LONGEST_TOKEN else None
 
 
-async def visitor_of(request: Request, session: Session, house: House) -> sessions.Visitor | None:
+async def visitor_of(request: Request, session: Session, house: House) -> user_sessions.Visitor | None:
     """Who asks; None for nobody that we know. Without a cookie the database is not asked."""
     token = token_of(request, house)
     if token is None:
         return None
-    found = await sessions.visitor(session, token, await blackouts.now(session))
+    found = await user_sessions.visitor(session, token, await blackouts.now(session))
     request.state.visitor = found  # for the frame of the page, an error's too
     return found
 
 
-def signed_in(visitor: Annotated[sessions.Visitor | None, Depends(visitor_of)]) -> sessions.Visitor:
+def signed_in(visitor: Annotated[user_sessions.Visitor | None, Depends(visitor_of)]) -> user_sessions.Visitor:
     """Who asks. Raises SignInFirst."""
     if visitor is None:
         raise SignInFirst("sign in first")
     return visitor
 
 
-Visitor = Annotated[sessions.Visitor | None, Depends(visitor_of)]
-SignedIn = Annotated[sessions.Visitor, Depends(signed_in)]
+Visitor = Annotated[user_sessions.Visitor | None, Depends(visitor_of)]
+SignedIn = Annotated[user_sessions.Visitor, Depends(signed_in)]

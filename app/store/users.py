@@ -41,7 +41,8 @@ async def locked(session: AsyncSession, user: UUID) -> UserRow | None:
 
 
 async def set_password_hash(session: AsyncSession, user: UUID, password_hash: str) -> None:
-    """What their password is compared with from now on. Sessions stay: who changes a password ends them (`sessions.end_all`)."""
+    """What their password is compared with from now on. Sessions stay: who changes a password ends them, with
+    `user_sessions.end_all`."""
     await session.execute(update(UserRow).where(UserRow.id == user).values(password_hash=password_hash))
 
 

@@ -16,7 +16,7 @@ from app.manage.access import ANYONE, PageRoutes
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, ours, render
 from app.manage.passwords import Passwords, PasswordThreads
-from app.store import attempts, audit_entries, blackouts, sessions, users
+from app.store import attempts, audit_entries, blackouts, user_sessions, users
 from app.store.audit_entries import Actor, Entry
 from app.store.tables import UserRow
 from app.visitor import Visitor, clear_cookie, set_cookie, token_of
@@ -76,7 +76,7 @@ async def logout(request: Request, house: House, visitor: Visitor, session: Sess
     """Sign out: the session is over, here and in whoever has its token."""
     token = token_of(request, house)
     if visitor is not None and token is not None:
-        await sessions.end(session, token)
+        await user_sessions.end(session, token)
         actor = Actor(visitor.email, house.sender_of(request), visitor.user)
         await audit_entries.write(session, actor, Entry(AuditAction.SIGNED_OUT), await blackouts.now(session))
     answer = go_to(request, "/login")
@@ -102,10 +102,10 @@ async def _sign_in(house: Shared, threads: Passwords, user: UserRow, password: s
 async def begin(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> str:
     """A new session in place of the one that this browser had; returns its token. `by`: what they proved themselves with."""
     if asking.token is not None:
-        await sessions.end(session, asking.token)
+        await user_sessions.end(session, asking.token)
     actor = Actor(user.email, asking.address, user.id)
     await audit_entries.write(session, actor, Entry(AuditAction.SIGNED_IN, details={"by": by}), now)
-    return await sessions.begin(session, user.id, asking.address, asking.user_agent, now)
+    return await user_sessions.begin(session, user.id, asking.address, asking.user_agent, now)
 
 
 def _asking(request: Request, form: Form, house: Shared) -> Asking:
