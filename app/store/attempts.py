@@ -21,7 +21,7 @@ TAKE = text("""
         WHERE greatest(0, a.level - greatest(0, extract(epoch FROM :now - a.at)::float8) / :every) + 1 <= :at_once
     RETURNING a.level""")
 WAIT = text("""
-    SELECT (a.level + 1 - :at_once) * :every - extract(epoch FROM :now - a.at)::float8 FROM attempts a
+    SELECT (a.level + 1 - :at_once) * :every - greatest(0, extract(epoch FROM :now - a.at)::float8) FROM attempts a
     WHERE a.kind = :kind AND a.key = :key""")
 
 
