@@ -1,6 +1,7 @@
 """Signing in by password, seeing a page, signing out."""
 
 import pytest
+from argon2 import PasswordHasher
 
 from app.domain.attempt import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS
 from app.domain.role import Role
@@ -179,10 +180,10 @@ async def test_behind_a_proxy_of_ours_the_address_it_names_counts(dsn: str, anyi
         assert [row["address"] for row in await world.rows(SESSIONS)] == ["198.51.100.4"]
 
 
-async def test_a_password_changed_while_its_owner_signs_in_opens_nothing(world: World, browser: Browser, anna: Person) -> None:
-    """What is asked last is what counts: a hash with old parameters is renewed, and only by whom it belongs to."""
-    from argon2 import PasswordHasher
-
+async def test_a_hash_with_old_parameters_is_renewed_when_its_owner_signs_in(
+    world: World, browser: Browser, anna: Person
+) -> None:
+    """Then alone is the password known; it stays the same."""
     old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     await world.run("UPDATE users SET password_hash = :old", old=old)
     assert (await browser.sign_in(anna)).status == 303
