@@ -1,5 +1,6 @@
 """Mail to people: sent for what is committed, until it is taken or of no use any more."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -93,8 +94,10 @@ async def test_a_letter_is_tried_again_until_a_mail_server_takes_it(world: World
 async def test_while_one_process_holds_a_letter_no_other_sends_it(world: World) -> None:
     """Until its lease ends: then its process is taken for dead."""
     await written(world)
-    async with world.sessions() as session:
+    async with world.sessions() as session, world.sessions() as other:
         claimed = await letters.claim(session, Vault(SECRET_KEY), await world.now(), 8)
+        async with asyncio.timeout(20):
+            assert await letters.claim(other, Vault(SECRET_KEY), await world.now(), 8) == [], "nor waits for it"
         await session.commit()
     assert len(claimed) == 1
     async with MailReceiver() as receiver:

@@ -1,10 +1,14 @@
 """Signing in by password, seeing a page, signing out."""
 
+import asyncio
+
 import pytest
 from argon2 import PasswordHasher
 
 from app.domain.attempt import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS
 from app.domain.role import Role
+from app.manage.passwords import hash_of
+from app.store import users
 from tests.manage.pages.visitor import PASSWORD, Browser, Person, joined, signed_up
 from tests.world import World, living
 
@@ -191,3 +195,19 @@ async def test_a_hash_with_old_parameters_is_renewed_when_its_owner_signs_in(
     assert row["password_hash"] != old
     assert "m=19456,t=2,p=1" in row["password_hash"]
     assert (await browser.sign_in(anna)).status == 303
+
+
+async def test_a_password_changed_while_somebody_signs_in_with_the_old_one_lets_nobody_in(
+    world: World, browser: Browser, anna: Person
+) -> None:
+    """Whoever changes it ends all sessions: none may begin a moment later with what is not their password any more."""
+    changed = hash_of("another long walk")
+    async with world.sessions() as session:
+        await users.set_password_hash(session, anna.id, changed)
+        signing_in = asyncio.create_task(browser.sign_in(anna))
+        async with asyncio.timeout(30):
+            while not await world.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'"):
+                await asyncio.sleep(0.05)
+        await session.commit()
+    assert (await signing_in).status == 400
+    assert await world.rows(SESSIONS) == []
