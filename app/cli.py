@@ -1,4 +1,4 @@
-"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project create, doctor, dsn, demo."""
+"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project create, user create, doctor, dsn, demo."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ import typer
 from app.errors import BadSettings, MissedbeatError
 from app.log import set_up_logs
 from app.settings import Settings, load
+from app.user_commands import user_commands
 
 if TYPE_CHECKING:
     from app.store.accounts import NewProject
@@ -115,14 +116,9 @@ def project_create(
     data: Data = None,
 ) -> None:
     """Make a project and print its keys. The API keys are shown this once."""
-    from app.store.migrate import migrate as run
-
-    settings = load(data=data)
-    _refuse_another_database(settings)
-    with _database(settings) as dsn:
-        run(dsn)
+    with _migrated(data) as (settings, dsn):
         made = asyncio.run(_create_project(dsn, name, email, monitor_limit))
-    base_url = _base_url(settings)
+        base_url = settings.address
     if as_json:
         typer.echo(json.dumps(_as_json(made, base_url)))
     else:
@@ -225,6 +221,21 @@ def _database(settings: Settings) -> Iterator[str]:
 
     with embedded.borrowed(settings.data, binaries=settings.postgres_bin or None) as dsn:
         yield dsn
+
+
+@contextmanager
+def _migrated(data: Path | None) -> Iterator[tuple[Settings, str]]:
+    """The settings, and the database that they name, up to date."""
+    from app.store.migrate import migrate as run
+
+    settings = load(data=data)
+    _refuse_another_database(settings)
+    with _database(settings) as dsn:
+        run(dsn)
+        yield settings.model_copy(update={"base_url": _base_url(settings)}), dsn
+
+
+cli.add_typer(user_commands(_migrated), name="user")
 
 
 async def _create_project(dsn: str, name: str, email: str | None, monitor_limit: int | None = None) -> "NewProject":

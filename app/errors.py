@@ -53,6 +53,10 @@ class Unavailable(MissedbeatError):
         self.retry_after = retry_after
 
 
+class Forbidden(MissedbeatError):
+    """The caller is known, and this is not for them: a role that is too low, a form that was not sent from a page of ours."""
+
+
 class BadSettings(MissedbeatError):
     """The settings do not allow a start; one line for each thing to mend."""
 

@@ -23,15 +23,20 @@ from app.ingest.tick import Ticker
 from app.ingest.translate import Translator
 from app.manage.api import api_routes
 from app.manage.badge_routes import routes as badge_routes
+from app.manage.pages import page_routes
+from app.manage.pages.frame import error_page, send_to_sign_in
+from app.manage.passwords import Passwords
 from app.manage.project_metrics import routes as metrics_routes
 from app.manage.reconcile import register
 from app.manage.sync import routes as sync_routes
 from app.manage.upsert import Upserts
 from app.notify.senders import check_settings
+from app.outside import Outside
+from app.proxies import Proxies
 from app.settings import Settings
 from app.store.engine import make_engine, make_sessions
 from app.store.vault import Vault
-from app.web import Outside, Shared, answer_errors
+from app.web import Shared, answer_errors
 
 log = structlog.get_logger()
 
@@ -65,29 +70,33 @@ class Web:
             sessions=pages, margin=margin, vault=Vault(settings.secret_key), base_url=settings.address,
             min_period=settings.min_period, log_limit=settings.log_limit, check_channel=check_settings,
             api_limit=ApiLimit(settings.api_limit) if settings.api_limit else None,
-            ping_email_domain=settings.ping_email_domain,
+            ping_email_domain=settings.ping_email_domain, proxies=Proxies(settings.trusted_proxies),
+            sends_mail=bool(settings.smtp_host),
         )  # fmt: skip
         reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared))
         self._pings = PingRoutes(self.inbox, reader, self._translator)
-        answer_errors(self.app)
+        self.app.state.passwords = self._passwords = Passwords()
+        answer_errors(self.app, error_page)
+        send_to_sign_in(self.app)
         self.app.include_router(health_routes(self.accepting, settings.metrics_token))
         self.app.include_router(badge_routes)
         self.app.include_router(metrics_routes)
         self.app.include_router(sync_routes)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
         self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
+        self.app.include_router(page_routes())
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self._outside = Outside(self.app)
+        self._outside = Outside(self.app, self.app.state.shared.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request, with or without the prefix of the public address: proxies differ in whether they strip it."""
         if scope["type"] == "http":
             path = scope["path"]
-            if self._prefix and path.startswith(self._prefix + "/"):
-                path, raw = path[len(self._prefix) :], scope["raw_path"]
+            if self._prefix and (path == self._prefix or path.startswith(self._prefix + "/")):
+                path, raw = path[len(self._prefix) :] or "/", scope["raw_path"]
                 raw = raw[len(self._prefix) :] if raw.startswith(self._prefix.encode()) else path.encode(errors="replace")
-                scope = {**scope, "path": path, "raw_path": raw}
+                scope = {**scope, "path": path, "raw_path": raw or b"/"}
             if path == self._canary.path:
                 await self._canary(scope, send)
                 return
@@ -122,7 +131,8 @@ class Web:
             await self.dispose()
 
     async def dispose(self) -> None:
-        """Close every connection to the database."""
+        """Close every connection to the database, and let the threads go."""
+        self._passwords.close()
         for engine in self._engines:
             await engine.dispose()
 

@@ -1,18 +1,18 @@
 """What every route shares: Session, Now, Caller, the JSON that came in, and the one table from errors to HTTP."""
 
 import asyncio
-import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +26,7 @@ from app.api_limit import ApiLimit
 from app.byte_cache import ByteCache
 from app.errors import (
     Conflict,
+    Forbidden,
     Invalid,
     MissedbeatError,
     NotAllowed,
@@ -37,6 +38,8 @@ from app.errors import (
     Unavailable,
     in_words,
 )
+from app.outside import OPEN
+from app.proxies import Proxies
 from app.store import accounts, blackouts
 from app.store.engine import Sessions
 from app.store.vault import Vault
@@ -52,6 +55,7 @@ STATUS: dict[type[MissedbeatError], int] = {
     Invalid: 400,
     NotAllowed: 401,
     OverLimit: 403,
+    Forbidden: 403,
     TooSlow: 408,
     TooLarge: 413,
     TooMany: 429,
@@ -73,7 +77,24 @@ class Shared:
     check_channel: CheckSettings
     api_limit: ApiLimit | None = None  # None: keys may call as often as they like
     ping_email_domain: str = ""  # empty: no pings by mail
+    proxies: Proxies = field(default_factory=Proxies)
+    sends_mail: bool = False  # whether a mail server is set, so that letters to people go out
     written: ByteCache = field(default_factory=ByteCache)  # checks as the API wrote them, by their stamps (store/listings.py)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach the service by https, so that its cookies are for https alone."""
+        return self.base_url.startswith("https://")
+
+    @property
+    def prefix(self) -> str:
+        """The path below which people reach the service; empty at the root."""
+        return urlsplit(self.base_url).path.rstrip("/")
+
+    def sender_of(self, request: Request) -> str:
+        """The address that a request came from, as our own proxies say it."""
+        peer = request.client.host if request.client else ""
+        return self.proxies.origin_of(peer, request.headers.get("x-forwarded-for", "").encode("latin-1"))
 
 
 def shared(request: Request) -> Shared:
@@ -104,20 +125,26 @@ async def _now(session: Session) -> datetime:
     return await blackouts.now(session)
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object, whatever its Content-Type; an empty one is {}, and by the methods that need none anything that
-    is no object: some clients send `null` with every GET. Raises Invalid, TooLarge and TooSlow."""
+async def read_body(request: Request, most: int, too_large: str) -> bytes:
+    """The whole body, at most so many bytes. Raises TooLarge, in these words, and TooSlow."""
     body = bytearray()
     try:
         async with asyncio.timeout(READ_LIMIT):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MOST_JSON:
-                    raise TooLarge("the body is larger than 1 MB")
+                if len(body) > most:
+                    raise TooLarge(too_large)
     except TimeoutError:
         raise TooSlow("the body did not arrive in time") from None
+    return bytes(body)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object, whatever its Content-Type; an empty one is {}, and by the methods that need none anything that
+    is no object: some clients send `null` with every GET. Raises Invalid, TooLarge and TooSlow."""
+    body = await read_body(request, MOST_JSON, "the body is larger than 1 MB")
     try:
-        return json_body.parse(bytes(body))
+        return json_body.parse(body)
     except json_body.NoObject:
         if request.method in BODILESS:
             return {}
@@ -159,8 +186,15 @@ Caller = Annotated[accounts.Caller, Depends(caller_of)]
 Writer = Annotated[accounts.Caller, Depends(writer_of)]
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Every error in words, as `{"error": …}`, with the status of the table above; nothing of our insides."""
+AsPage = Callable[[Request, int, str, str], Response]
+"""An error as a page, from its status, what it says, and the id under which it was logged, where it was."""
+NO_PAGES = ("/api/", "/ping/", "/badge/", "/b/", "/static/", "/livez", "/readyz", "/healthz", "/metrics")
+
+
+def answer_errors(app: FastAPI, as_page: AsPage) -> None:
+    """Every error in words, with the status of the table above: `{"error": …}`, or a page for whoever reads pages. Nothing of our
+    insides."""
+    app.state.error_page = as_page
     for kind in STATUS:
         app.add_exception_handler(kind, _ours)
     app.add_exception_handler(HTTPException, _http)
@@ -173,17 +207,27 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-async def _ours(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, status: int, said: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """`said` as JSON, or the same as a page where a browser asks for one."""
+    if "text/html" not in request.headers.get("accept", "") or request.scope["path"].startswith(NO_PAGES):
+        return JSONResponse(said, status, headers)
+    as_page: AsPage = request.app.state.error_page
+    page = as_page(request, status, str(said["error"]), said.get("request_id", ""))
+    page.headers.update(headers or {})
+    return page
+
+
+async def _ours(request: Request, error: Exception) -> Response:
     status = next(number for kind, number in STATUS.items() if isinstance(error, kind))
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, (Unavailable, TooMany)) else None
     more = {"detail": error.detail} if isinstance(error, Invalid) and error.detail else {}
-    return JSONResponse({"error": str(error), **more}, status, headers)
+    return _refused(request, status, {"error": str(error), **more}, headers)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     refused = cast(HTTPException, error)
     headers = {"Allow": _allowed(request)} if refused.status_code == 405 else refused.headers
-    return JSONResponse({"error": str(refused.detail).lower()}, refused.status_code, headers)
+    return _refused(request, refused.status_code, {"error": str(refused.detail).lower()}, headers)
 
 
 def _allowed(request: Request) -> str:
@@ -195,98 +239,33 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
-async def _malformed(_: Request, error: Exception) -> JSONResponse:
+async def _malformed(request: Request, error: Exception) -> Response:
     problem = cast(RequestValidationError, error).errors()[0]
-    return JSONResponse({"error": f"{'.'.join(str(p) for p in problem['loc'][1:])}: {problem['msg'].lower()}"}, 400)
+    return _refused(request, 400, {"error": f"{'.'.join(str(p) for p in problem['loc'][1:])}: {problem['msg'].lower()}"})
 
 
-async def _bad_data(_: Request, error: Exception) -> JSONResponse:
+async def _bad_data(request: Request, error: Exception) -> Response:
     log.warning("refused by the database", error=str(error.__cause__).splitlines()[0])
-    return JSONResponse({"error": "a value is out of range or holds characters that cannot be stored"}, 400)
+    return _refused(request, 400, {"error": "a value is out of range or holds characters that cannot be stored"})
 
 
-async def _raced(_: Request, error: Exception) -> JSONResponse:
+async def _raced(request: Request, error: Exception) -> Response:
     """Two at once, such as a channel deleted while it is given to a monitor; what was done of the second is undone."""
     log.warning("refused by the database", error=type(error.__cause__).__name__)
-    return JSONResponse({"error": "somebody else changed this at the same time: try again"}, 409)
+    return _refused(request, 409, {"error": "somebody else changed this at the same time: try again"})
 
 
-async def _hung_up(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": "the body did not arrive whole"}, 400)  # nobody reads it
+async def _hung_up(request: Request, error: Exception) -> Response:
+    return _refused(request, 400, {"error": "the body did not arrive whole"})  # nobody reads it
 
 
-async def _away(_: Request, error: Exception) -> JSONResponse:
+async def _away(request: Request, error: Exception) -> Response:
     log.warning("the database cannot be reached", error=in_words(error))
-    return JSONResponse({"error": "the database cannot be reached: try again"}, 503, {"Retry-After": "2"})
+    return _refused(request, 503, {"error": "the database cannot be reached: try again"}, {"Retry-After": "2"})
 
 
-async def _bug(request: Request, error: Exception) -> JSONResponse:
+async def _bug(request: Request, error: Exception) -> Response:
     """The bug is logged whole by the server, with this id; the client is told the id and nothing else."""
     request_id = secrets.token_hex(8)
     log.error("request failed", request_id=request_id, method=request.method, error=type(error).__name__)
-    return JSONResponse({"error": "internal error", "request_id": request_id}, 500)
-
-
-Asgi = Callable[[Any, Any, Any], Awaitable[None]]
-HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-]
-STRICT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-CORS = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"GET, POST, DELETE"),
-    (b"access-control-allow-headers", b"X-Api-Key, Authorization, Content-Type"),
-    (b"access-control-expose-headers", b"Retry-After"),
-    (b"access-control-max-age", b"600"),
-]
-
-
-OPEN = ("/api/v", "/api/docs", "/api/openapi.json", "/badge/", "/b/")  # what pages of other sites may ask for
-API = re.compile(r"/api/v([123])(/.*?)/?", re.DOTALL)
-
-
-def _one_form(scope: Any) -> Any:
-    """A path of the API in the one form that routes have: v3, without a last slash. What was asked stands in `api_version`."""
-    found = API.fullmatch(scope["path"])
-    if found is None:
-        return scope
-    path = f"/api/v3{found[2]}"
-    return {**scope, "path": path, "raw_path": path.encode(), "api_version": int(found[1])}
-
-
-class Outside:
-    """The outer wall of every answer but a ping's: strict headers, and CORS on badges and on the API, all of whose paths answer
-    with and without a last slash and in three versions."""
-
-    def __init__(self, app: Asgi) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass on, with the headers every answer carries."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        is_open = scope["path"].startswith(OPEN)
-
-        async def dressed(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                there = {name for name, _ in message["headers"]}
-                extra = [*HEADERS, STRICT, *(CORS if is_open else [])]
-                message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in there)]
-            await send(message)
-
-        if scope["path"].endswith("\n"):  # which the patterns of routes take for the end of a path
-            await _answer(dressed, 404, b'{"error":"not found"}')
-            return
-        if is_open and scope["method"] == "OPTIONS":
-            await _answer(dressed, 204, b"")
-            return
-        await self._app(_one_form(scope), receive, dressed)
-
-
-async def _answer(send: Any, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())] if body else []
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return _refused(request, 500, {"error": "internal error", "request_id": request_id})

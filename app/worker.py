@@ -19,6 +19,7 @@ from app.notify.canary import Canary
 from app.notify.deliver import Deliverer, Sender
 from app.notify.email import Mailer
 from app.notify.heartbeat import Heartbeat
+from app.notify.letters import send_letters_once
 from app.notify.operator import tell_operator_once
 from app.notify.outbound import Outbound
 from app.notify.senders import Post
@@ -61,12 +62,14 @@ class Worker:
         breaker = Breaker() if settings.hold_mass_silence else None
         self._canary = Canary(sweeping, settings.base_url, settings.secret_key) if settings.base_url else None
         mailer = mailer_of(settings)
+        vault = Vault(settings.secret_key)
         self._post = Post(Outbound(allow_networks=settings.allow_networks), mailer)
-        self.deliverer = Deliverer(delivering, Sender(self._post, Vault(settings.secret_key), settings.address))
+        self.deliverer = Deliverer(delivering, Sender(self._post, vault, settings.address))
         self._heartbeat = Heartbeat(settings.heartbeat_url, margin)
         self.jobs: tuple[Job, ...] = (
             Job("sweep", 1, lambda: sweep(sweeping, margin, breaker)),
             Job("deliver", 1, self.deliverer.deliver),
+            Job("letters", 1, lambda: send_letters_once(watching, vault, mailer)),
             Job("heartbeat", 5, lambda: self._heartbeat.beat_once(watching), after=3),
             Job("count", 60, lambda: count_once(watching), after=10),
             Job("audit", 60, lambda: audit_once(watching), after=20),  # a fresh database has no partitions yet

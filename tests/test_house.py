@@ -55,6 +55,8 @@ EDGES = {
     "app/sweeper/count.py": "one per round",
     "app/worker.py": "one per job",
     "app/cli.py": "one per command",
+    "app/user_commands.py": "one per command",
+    "app/notify/letters.py": "one to claim, one for each outcome",
     "app/store/migrate.py": "the lock under which a schema moves on; there is no session yet",
 }
 # What may be imported of SQLAlchemy outside the store: the types of what is passed through, and the errors an edge catches.

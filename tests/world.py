@@ -43,9 +43,8 @@ class World:
         self.settings = Settings(
             database_url=dsn,
             secret_key=SECRET_KEY,
-            base_url="http://missedbeat.test",
             _env_file=None,
-            **{"min_period": 1, **settings},
+            **{"base_url": "http://missedbeat.test", "min_period": 1, **settings},
         )
         self.web = Web(self.settings, dsn)
         self.asking = Patient(self.web)

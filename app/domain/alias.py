@@ -14,7 +14,9 @@ CELERY_FORM = (
 )
 TOKEN = re.compile(r"[A-Za-z0-9_-]{4,200}")
 OURS = frozenset({
-    "livez", "readyz", "metrics", "healthz", "docs", "login", "signup", "logout", "static", "favicon.ico", "robots.txt",
+    "account", "api", "apple-touch-icon.png", "badge", "docs", "email", "favicon.ico", "healthz", "invitation", "invitations",
+    "link", "links", "live", "livez", "login", "logout", "metrics", "password", "ping", "project", "projects", "readyz",
+    "recover", "robots.txt", "security.txt", "setup", "signup", "static", "verify",
 })  # fmt: skip
 """Paths at the root that are this service's own, where those of Dead Man's Snitch stand too."""
 PING_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -50,6 +50,11 @@ def new_ping_key() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(22))
 
 
+def new_secret() -> str:
+    """Of a session or a link: 43 URL-safe characters (256 bits)."""
+    return secrets.token_urlsafe(32)
+
+
 def unique_key(monitor_id: UUID) -> str:
     """A name for a monitor that does not tell its ping id: 40 hex characters of its SHA-256."""
     return hashlib.sha256(b"monitor:" + monitor_id.bytes).hexdigest()[:40]

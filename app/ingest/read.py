@@ -2,7 +2,6 @@
 header ever fails a ping."""
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import nullcontext
@@ -17,11 +16,11 @@ from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.bystanders import previews, resolves
 from app.ingest.ping import Ping, Target, read_query
+from app.proxies import Network, Proxies
 from app.store.addresses import Address
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Headers = dict[bytes, bytes]
 
 MOST_READ = 10_000_000
@@ -31,7 +30,6 @@ USER_AGENT_KEPT = 200
 IDEMPOTENCY_KEY_LIMIT = 200
 PING_KEY = re.compile(r"[A-Za-z0-9_-]{20,100}")
 NOWHERE = Target(Address("", ""), Signal.LOG)  # of a request whose words nobody has read yet
-WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d+|\[([0-9a-fA-F:.]+)\](?::\d+)?")
 READ = frozenset({
     b"accept", b"authorization", b"content-encoding", b"content-length", b"content-type", b"date", b"idempotency-key",
     b"transfer-encoding", b"user-agent", b"x-api-key", b"x-forwarded-for", b"x-forwarded-proto", b"x-sentry-auth",
@@ -69,7 +67,7 @@ class Reader:
 
     def __init__(self, body_limit: int, trusted: Sequence[Network]) -> None:
         self.body_limit = body_limit
-        self._trusted = tuple(trusted)
+        self._proxies = Proxies(trusted)
         self._reading = 0  # bytes of bodies kept before their ping is whole
 
     async def read(self, scope: Scope, receive: Receive, headers: Headers, keep: int | None = None) -> Ping | Answer:
@@ -115,8 +113,8 @@ class Reader:
     def _ping(self, scope: Scope, headers: Headers) -> Ping:
         peer = scope["client"][0] if scope.get("client") else ""
         ping = Ping(NOWHERE, heard_at=monotonic(), method=scope["method"], remote_addr=peer, scheme=scope["scheme"])
-        if self._trusts(peer):
-            ping.remote_addr = self._forwarded_for(headers.get(b"x-forwarded-for", b""), peer)
+        if self._proxies.trusts(peer):
+            ping.remote_addr = self._proxies.origin_of(peer, headers.get(b"x-forwarded-for", b""))
             scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").lower()
             ping.scheme = scheme if scheme in ("http", "https") else ping.scheme
         ping.user_agent = printable(headers.get(b"user-agent", b""))[:USER_AGENT_KEPT]
@@ -148,28 +146,6 @@ class Reader:
             self._reading -= len(kept)
         ping.body, ping.truncated = bytes(kept), read > len(kept)
         return None
-
-    def _trusts(self, address: str) -> bool:
-        if not self._trusted:
-            return False
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(ip in network for network in self._trusted)
-
-    def _forwarded_for(self, header: bytes, peer: str) -> str:
-        """The nearest address that is no proxy of ours; garbage in the header never fails a ping."""
-        for part in reversed(header.decode("latin-1").split(",")):
-            with_port = WITH_PORT.fullmatch(part.strip())
-            try:
-                address = str(ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else part.strip()))
-            except ValueError:
-                return peer
-            if not self._trusts(address):
-                return address
-            peer = address
-        return peer
 
 
 def _read_time(ping: Ping, headers: Headers) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import aiosmtplib
 
+from app.domain.mailbox import is_mailbox
 from app.domain.message import Message, Outcome, Parcel, Verdict, clean
 from app.errors import Invalid
 
@@ -21,7 +22,6 @@ TIME_LIMIT = 17.0  # seconds until the mail is accepted; less than an attempt ma
 QUIT_LIMIT = 1.0
 ANSWER_LIMIT = 300
 SUBJECT_LIMIT = 200
-MAILBOX = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NO_SERVER = "no SMTP server is set: set MISSEDBEAT_SMTP_HOST"
 
@@ -103,17 +103,22 @@ def check_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
         if name != "address":
             raise Invalid(f"{clean(name, 60)}: an e-mail channel takes address only")
     address = given.get("address")
-    if not isinstance(address, str) or not MAILBOX.fullmatch(address) or ".." in address:
+    if not isinstance(address, str) or not is_mailbox(address):
         raise Invalid("address: give one e-mail address such as ops@example.com, without a name, in ASCII")
     return {"address": address}, {}
 
 
 async def send(parcel: Parcel, mailer: Mailer) -> Outcome:
-    """One attempt to hand the mail to the SMTP server."""
+    """One attempt to hand a delivery to the SMTP server."""
+    return await hand_over(mailer, lambda: compose_mail(parcel, mailer))
+
+
+async def hand_over(mailer: Mailer, compose: Callable[[], EmailMessage]) -> Outcome:
+    """One attempt to hand a mail to the SMTP server; one that cannot be composed for its addresses is refused."""
     if not mailer.host:
         return Outcome(Verdict.REFUSED, NO_SERVER)
     try:
-        answer = await mailer.hand_over(compose_mail(parcel, mailer))
+        answer = await mailer.hand_over(compose())
     except aiosmtplib.SMTPException as error:
         return _outcome_of(error)
     except TimeoutError:

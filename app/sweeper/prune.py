@@ -6,7 +6,22 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.store import blackouts, checkins, incidents, notices, outbox, partitions, removed, reported, unheard
+from app.store import (
+    attempts,
+    audit_entries,
+    blackouts,
+    checkins,
+    incidents,
+    letters,
+    links,
+    notices,
+    outbox,
+    partitions,
+    removed,
+    reported,
+    unheard,
+    user_sessions,
+)
 from app.store.engine import Sessions
 
 log = structlog.get_logger()
@@ -35,7 +50,8 @@ async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: in
 async def prune_once(sessions: Sessions, retention_days: int) -> None:
     """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, notices told long ago,
     deliveries and what was unheard, settled longer ago than check-ins are kept, and monitors deleted as long ago; transitions and
-    closed incidents after 13 months, as runs. What waits for a channel that is gone is laid off."""
+    closed incidents after 13 months, as runs, and so entries of the audit log; of people's sessions, links, attempts and letters
+    those that are over. What waits for a channel that is gone is laid off."""
     async with sessions() as session:
         now = await blackouts.now(session)
         await blackouts.forget_ticks(session, now)
@@ -45,9 +61,14 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
         await notices.forget(session, now)
         await outbox.suppress_orphans(session, now)
         await session.commit()
+    async with sessions() as session:
+        for of_people in (user_sessions, links, attempts, letters):
+            await of_people.forget(session, now)
+        await session.commit()
     kept = now - timedelta(days=retention_days)
     await _in_slices(sessions, lambda session: outbox.forget_settled(session, kept, SLICE))
     await _in_slices(sessions, lambda session: removed.forget(session, kept, SLICE))
+    await _in_slices(sessions, lambda session: audit_entries.forget(session, SLICE))
     months = now - timedelta(days=31 * partitions.MONTHS_KEPT)
     await _in_slices(sessions, lambda session: incidents.forget(session, months, SLICE))
 

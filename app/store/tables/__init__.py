@@ -7,6 +7,16 @@ migration; there is no foreign key to either, and no default partition.
 from app.store.tables.columns import Base
 from app.store.tables.heard import CheckInRow, IdempotencyRow, KeptCheckInRow, RunRow
 from app.store.tables.monitors import MonitorRow
+from app.store.tables.people import (
+    AttemptRow,
+    AuditEntryRow,
+    InvitationRow,
+    LetterRow,
+    LinkRow,
+    MembershipRow,
+    SessionRow,
+    UserRow,
+)
 from app.store.tables.reported import ReportedRunRow, SyncRow
 from app.store.tables.telling import ChannelRow, DeliveryRow, SubscriptionRow
 from app.store.tables.tenants import AddressRow, ApiKeyRow, ProjectRow
@@ -15,8 +25,9 @@ from app.store.tables.vigil import BlackoutRow, CanaryRow, HeartbeatRow, HoldRow
 from app.store.tables.watching import AuditRow, CountRow, NoticeRow
 
 __all__ = [
-    "AddressRow", "ApiKeyRow", "AuditRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow", "CheckInRow", "CountRow",
-    "DeliveryRow", "HeartbeatRow", "HoldRow", "IdempotencyRow", "IncidentRow", "KeptCheckInRow", "MonitorRow", "NoticeRow",
-    "ProjectRow", "RemovedMonitorRow", "ReportedRunRow", "RunRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
-    "UnheardRow",
+    "AddressRow", "ApiKeyRow", "AttemptRow", "AuditEntryRow", "AuditRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow",
+    "CheckInRow", "CountRow", "DeliveryRow", "HeartbeatRow", "HoldRow", "IdempotencyRow", "IncidentRow", "InvitationRow",
+    "KeptCheckInRow", "LetterRow", "LinkRow", "MembershipRow", "MonitorRow", "NoticeRow", "ProjectRow", "RemovedMonitorRow",
+    "ReportedRunRow", "RunRow", "SessionRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow", "UnheardRow",
+    "UserRow",
 ]  # fmt: skip

@@ -21,4 +21,5 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB,
         list[Any]: JSONB,
         list[UUID]: ARRAY(Uuid),
+        list[bytes]: ARRAY(BYTEA),
     }

@@ -3,14 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables.columns import Base
 
 
 class ProjectRow(Base):
-    """A tenant: everything else belongs to one."""
+    """A tenant: everything else belongs to one. `delete_at`: when it goes, unless somebody repents."""
 
     __tablename__ = "projects"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -20,7 +20,13 @@ class ProjectRow(Base):
     created_at: Mapped[datetime]
     badge_key: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
     monitor_limit: Mapped[int | None]
-    __table_args__ = (Index("projects_badge_key", "badge_key", unique=True),)
+    plan: Mapped[str] = mapped_column(server_default="unlimited")
+    delete_at: Mapped[datetime | None]
+    __table_args__ = (
+        CheckConstraint("plan IN ('unlimited', 'free')", name="projects_plan"),
+        Index("projects_badge_key", "badge_key", unique=True),
+        Index("projects_delete_at", "delete_at", postgresql_where=text("delete_at IS NOT NULL")),
+    )
 
 
 class ApiKeyRow(Base):

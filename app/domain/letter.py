@@ -1,0 +1,140 @@
+"""A mail to a person, in words: what it is about, one link, how long that is good, who asked for it, and what to do if it was not
+them. How it is dressed and sent stands in `notify/letters.py`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+LONGEST_NAME = 100
+
+
+class LetterKind(StrEnum):
+    """Why people are written to."""
+
+    VERIFY = "verify"
+    KNOWN_ALREADY = "known_already"
+    LOGIN = "login"
+    RESET_PASSWORD = "reset_password"  # noqa: S105
+    CHANGE_ADDRESS = "change_address"
+    ADDRESS_CHANGED = "address_changed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    INVITATION = "invitation"
+    MONITOR_PAUSED = "monitor_paused"
+    PROJECT_DELETING = "project_deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """All of it is plain text on lines of their own; `link` is empty where there is nothing to do. `closing`: what to do if it
+    was not them."""
+
+    kind: LetterKind
+    subject: str
+    sentence: str
+    link: str = ""
+    label: str = ""
+    valid: str = ""
+    asked: str = ""
+    closing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for it: the address and the browser that the request came from, as far as it says."""
+
+    address: str
+    browser: str
+
+
+# What each kind says: subject, sentence, what stands on the link. `{name}` is the project or monitor, `{by}` a person's address.
+WORDS: dict[LetterKind, tuple[str, str, str]] = {
+    LetterKind.VERIFY: (
+        "Confirm your address",
+        "Somebody, probably you, signed up at {host} with this address.",
+        "Confirm the address",
+    ),
+    LetterKind.KNOWN_ALREADY: (
+        "You have an account already",
+        "Somebody, probably you, signed up at {host} with this address, which has an account there already.",
+        "Sign in",
+    ),
+    LetterKind.LOGIN: (
+        "Your link to sign in",
+        "Somebody, probably you, wants to sign in at {host} with this address.",
+        "Sign in",
+    ),
+    LetterKind.RESET_PASSWORD: (
+        "Choose a new password",
+        "Somebody, probably you, forgot the password of this address at {host}.",
+        "Choose a new password",
+    ),
+    LetterKind.CHANGE_ADDRESS: (
+        "Confirm your new address",
+        "{by} wants to sign in at {host} with this address from now on.",
+        "Confirm the address",
+    ),
+    LetterKind.ADDRESS_CHANGED: (
+        "Your address was changed",
+        "The address of your account at {host} was changed to another one.",
+        "",
+    ),
+    LetterKind.PASSWORD_CHANGED: (
+        "Your password was changed",
+        "The password of your account at {host} was changed, and all other browsers were signed out.",
+        "",
+    ),
+    LetterKind.INVITATION: (
+        "{by} invites you to {name}",
+        "{by} invites you to the project {name} at {host}.",
+        "Look at the invitation",
+    ),
+    LetterKind.MONITOR_PAUSED: (
+        "{name} was paused",
+        "{by} paused {name} at {host}: nobody is told if it falls silent.",
+        "Look at it",
+    ),
+    LetterKind.PROJECT_DELETING: (
+        "{name} will be deleted",
+        "{by} deleted the project {name} at {host}. It can be kept until then.",
+        "Look at the project",
+    ),
+}
+DO_NOTHING = "If it was not you, do nothing: without the link nothing happens."
+TELL_US = "If it was not you, sign in and change your password now."
+HAPPENED = frozenset({LetterKind.ADDRESS_CHANGED, LetterKind.PASSWORD_CHANGED})
+TOLD = frozenset({LetterKind.MONITOR_PAUSED, LetterKind.PROJECT_DELETING})
+
+
+def compose(
+    kind: LetterKind, *, host: str, link: str = "", valid: timedelta | None = None, asked: Asked | None = None,
+    name: str = "", by: str = "",
+) -> Letter:  # fmt: skip
+    """The letter. `host` is the public address as people know it; names that others chose are clipped and kept to one line."""
+    subject, sentence, label = WORDS[kind]
+    given = {"host": host, "name": _line(name, LONGEST_NAME), "by": _line(by, 254)}
+    return Letter(
+        kind=kind,
+        subject=subject.format(**given),
+        sentence=sentence.format(**given),
+        link=link,
+        label=label if link else "",
+        valid=f"The link is good for {in_words(valid)} and opens once." if link and valid is not None else "",
+        asked=f"Asked for from {_line(asked.address, 60)}, {_line(asked.browser, 120) or 'no browser named'}." if asked else "",
+        closing=TELL_US if kind in HAPPENED else "" if kind in TOLD else DO_NOTHING,
+    )
+
+
+def in_words(span: timedelta) -> str:
+    """A span of whole days, hours or minutes."""
+    minutes = int(span.total_seconds() // 60)
+    for unit, size in (("day", 1440), ("hour", 60), ("minute", 1)):
+        if minutes >= size and minutes % size == 0:
+            count = minutes // size
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "a moment"
+
+
+def _line(text: str, most: int) -> str:
+    """On one line, without what no screen shows, clipped."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"

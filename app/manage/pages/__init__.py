@@ -1,0 +1,17 @@
+"""The pages: one file for what a person wants to do, its templates beside it in `templates/`."""
+
+from fastapi import APIRouter
+
+from app.manage.pages.overview import pages as overview
+from app.manage.pages.sign_in import pages as sign_in
+from app.manage.pages.static import pages as static
+
+PAGES = (static, sign_in, overview)
+
+
+def page_routes() -> APIRouter:
+    """All of them."""
+    routes = APIRouter(include_in_schema=False)
+    for pages in PAGES:
+        routes.include_router(pages.router)
+    return routes

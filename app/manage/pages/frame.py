@@ -1,0 +1,78 @@
+"""The frame around every page: how a template becomes an answer, and an error a page."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.manage.pages.static import static_path
+from app.visitor import SignInFirst
+from app.web import Shared, shared
+
+CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+# With `no-referrer` browsers would send forms with an Origin of `null`; to other sites nothing is told either way.
+HEADERS = {"content-security-policy": CSP, "cache-control": "no-store", "referrer-policy": "same-origin", "vary": "Cookie"}
+THEMES = ("light", "dark")
+THEME_COOKIE = "theme"
+TITLES = {
+    400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 408: "Too slow", 409: "Changed meanwhile",
+    413: "Too large", 429: "Too many attempts", 500: "Something broke here", 503: "Back in a moment",
+}  # fmt: skip
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False,
+)  # fmt: skip
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail` and these values. What it does
+    not know is an error, never a blank."""
+    house = shared(request)
+    given = {
+        "url": lambda path: url(house, path), "static": lambda name: url(house, static_path(name)),
+        "visitor": getattr(request.state, "visitor", None), "theme": _theme(request), "sends_mail": house.sends_mail,
+    }  # fmt: skip
+    return HTMLResponse(TEMPLATES.get_template(template).render({**given, **values}), status, HEADERS)
+
+
+def url(house: Shared, path: str) -> str:
+    """A path of ours as a browser sees it, behind the path of the public address."""
+    return house.prefix + path
+
+
+def go_to(request: Request, path: str) -> RedirectResponse:
+    """After a form that went well: look at another page of ours."""
+    return RedirectResponse(quote(url(shared(request), path), safe="/?&=%"), 303, HEADERS)
+
+
+def ours(path: str) -> str:
+    """The path, if it is one of ours; else that of the first page. So no link to us sends anybody elsewhere."""
+    elsewhere = not path.startswith("/") or path[1:2] in ("/", "\\") or not path.isprintable() or len(path) > 500
+    return "/" if elsewhere else path
+
+
+def error_page(request: Request, status: int, said: str, request_id: str) -> Response:
+    """An error in words; `request_id` is what the operator finds it by."""
+    title = TITLES.get(status, "That did not work")
+    return render(request, "error.html", status, title=title, said=said, request_id=request_id)
+
+
+def send_to_sign_in(app: FastAPI) -> None:
+    """Whoever must be signed in is sent there, and after that to the page they wanted."""
+    app.add_exception_handler(SignInFirst, _sign_in_first)
+
+
+async def _sign_in_first(request: Request, _: Exception) -> Response:
+    wanted = request.scope["path"] if request.method in ("GET", "HEAD") else "/"
+    query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
+    return go_to(request, "/login" + (f"?{urlencode({'next': wanted + query})}" if wanted != "/" else ""))
+
+
+def _theme(request: Request) -> str:
+    """What the cookie says, so that the first paint is right; empty: what the system says."""
+    theme = request.cookies.get(THEME_COOKIE, "")
+    return theme if theme in THEMES else ""

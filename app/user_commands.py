@@ -1,0 +1,85 @@
+"""`missedbeat-server user …`: people, made by whoever has a shell on the service."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.domain import mailbox, password, tokens
+from app.domain.audit_action import AuditAction
+from app.errors import BadSettings
+from app.settings import Settings
+
+Data = Annotated[Path | None, typer.Option(help="Folder of the private PostgreSQL and the secret key.")]
+OpenDatabase = Callable[[Path | None], AbstractContextManager[tuple[Settings, str]]]
+"""The settings, and a migrated database as they name it."""
+
+
+def user_commands(database: OpenDatabase) -> typer.Typer:
+    """The commands, on the database that the command line is given."""
+    users = typer.Typer(no_args_is_help=True, help="People who sign in.")
+
+    @users.callback()
+    def people() -> None:
+        """People who sign in."""
+
+    @users.command("create")
+    def create(
+        address: str,
+        make: Annotated[bool, typer.Option("--make-password", help="Make a password and print it.")] = False,
+        data: Data = None,
+    ) -> None:
+        """Make an account: asks for a password, or reads a line of standard input. The first user owns the projects there are."""
+        email = mailbox.checked(address)
+        chosen = _made(make) or _asked(email)
+        with database(data) as (settings, dsn):
+            adopted = asyncio.run(_create(dsn, email, chosen))
+            base_url = settings.address
+        typer.echo(f"{email} can sign in at {base_url}/login")
+        if make:
+            typer.echo(f"password  {chosen}")
+        if adopted:
+            typer.echo(f"owner of  {adopted} project{'s' if adopted > 1 else ''}")
+
+    return users
+
+
+def _made(make: bool) -> str:
+    return tokens.new_secret()[:20] if make else ""
+
+
+def _asked(email: str) -> str:
+    """Raises BadSettings for one that is too weak."""
+    if sys.stdin.isatty():
+        chosen = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    else:
+        chosen = sys.stdin.readline().rstrip("\r\n")
+    fault = password.problem(chosen, email)
+    if fault:
+        raise BadSettings(f"the password: {fault}")
+    return chosen
+
+
+async def _create(dsn: str, email: str, chosen: str) -> int:
+    """How many projects became theirs."""
+    from app.manage.passwords import hash_of
+    from app.store import audit_entries, blackouts, memberships, users
+    from app.store.audit_entries import COMMAND_LINE, Actor, Entry
+    from app.store.engine import make_engine, make_sessions
+
+    engine = make_engine(dsn, "cli", 1)
+    try:
+        async with make_sessions(engine)() as session:
+            now, is_first = await blackouts.now(session), not await users.count(session)
+            made = await users.create(session, email, hash_of(chosen), now, verified=True)
+            actor = Actor(COMMAND_LINE.words, user=made.id)
+            await audit_entries.write(session, actor, Entry(AuditAction.USER_CREATED, subject=email), now)
+            adopted = await memberships.adopt(session, made.id, now) if is_first else 0
+            await session.commit()
+    finally:
+        await engine.dispose()
+    return adopted
