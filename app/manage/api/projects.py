@@ -61,7 +61,7 @@ async def shown(session: AsyncSession, house: Shared, caller: Known, version: in
     row = await accounts.project(session, caller.project)
     return {
         "id": str(row.id), "name": row.name, **({"ping_key": row.ping_key} if caller.may_write else {}),
-        "monitor_limit": row.monitor_limit, "n_checks": await monitors.count(session, row.id),
+        "monitor_limit": accounts.monitor_limit(row), "n_checks": await monitors.count(session, row.id),
         "badges_url": f"{house.base_url}/api/v{version}/badges/", "created_at": instant(row.created_at),
     }  # fmt: skip
 

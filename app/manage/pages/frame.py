@@ -2,14 +2,14 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.manage.pages.static import static_path
-from app.visitor import SignInFirst
+from app.visitor import ProveAgain, SignInFirst
 from app.web import Shared, shared
 
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -62,14 +62,24 @@ def error_page(request: Request, status: int, said: str, request_id: str) -> Res
 
 
 def send_to_sign_in(app: FastAPI) -> None:
-    """Whoever must be signed in is sent there, and after that to the page they wanted."""
+    """Whoever must be signed in, or prove again who they are, is sent there, and after that to the page they wanted."""
     app.add_exception_handler(SignInFirst, _sign_in_first)
+    app.add_exception_handler(ProveAgain, _prove_again)
 
 
 async def _sign_in_first(request: Request, _: Exception) -> Response:
     wanted = request.scope["path"] if request.method in ("GET", "HEAD") else "/"
     query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
     return go_to(request, "/login" + (f"?{urlencode({'next': wanted + query})}" if wanted != "/" else ""))
+
+
+async def _prove_again(request: Request, _: Exception) -> Response:
+    """A form is not sent on by itself: they go back to the page that it stands on."""
+    wanted = request.scope["path"]
+    if request.method not in ("GET", "HEAD"):
+        prefix = shared(request).prefix
+        wanted = ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix))
+    return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
 
 
 def _theme(request: Request) -> str:
