@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
 from app.domain.plan import PlanName, least, plan_of
-from app.errors import Conflict, NotAllowed
+from app.errors import Conflict, NotAllowed, NotFound
 from app.store import addresses, keys, monitors
 from app.store.tables import AddressRow, ApiKeyRow, ChannelRow, ProjectRow
 
@@ -68,8 +68,8 @@ async def found_project(
 ) -> tuple[UUID, str]:  # fmt: skip
     """A project with a ping key alone; returns its id and that key. With an address, its owner is told when all else fails."""
     id_, ping_key = uuid4(), tokens.new_ping_key()
-    row = {"id": id_, "name": name, "owner_email": email, "ping_key": ping_key, "monitor_limit": monitor_limit, "plan": plan.value}
-    await session.execute(insert(ProjectRow).values(**row, created_at=now))
+    row = {"id": id_, "name": name, "owner_email": email, "ping_key": ping_key, "monitor_limit": monitor_limit}
+    await session.execute(insert(ProjectRow).values(**row, plan=plan.value, created_at=now))
     await addresses.add(session, "ping_key", ping_key, id_)
     if email:
         await session.execute(
@@ -116,10 +116,13 @@ async def reporter(session: AsyncSession, key: str) -> Reporter:
 
 
 async def project(session: AsyncSession, project_id: UUID, lock: bool = False) -> ProjectRow:
-    """A project that a key was found for."""
+    """A project that was found just now. Raises NotFound where it is gone meanwhile."""
     query = select(ProjectRow).where(ProjectRow.id == project_id)
     query = query.with_for_update(key_share=True) if lock else query
-    return (await session.execute(query.execution_options(populate_existing=True))).scalar_one()
+    row = (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
+    if row is None:
+        raise NotFound("not found")
+    return row
 
 
 async def rename(session: AsyncSession, project_id: UUID, name: str) -> None:

@@ -15,7 +15,8 @@ from app.store.tables import ApiKeyRow
 NOTE_USE = text("""
     UPDATE api_keys SET last_used_at = missedbeat_now() WHERE (project_id, id) IN (
         SELECT project_id, id FROM api_keys
-        WHERE project_id = :project AND id = :key AND (last_used_at IS NULL OR last_used_at <= missedbeat_now() - interval '1 minute')
+        WHERE project_id = :project AND id = :key
+            AND (last_used_at IS NULL OR last_used_at <= missedbeat_now() - interval '1 minute')
         FOR NO KEY UPDATE SKIP LOCKED)""")
 HINT = 4  # how many characters of a key are kept to tell it by, beside the scope that ours begin with
 

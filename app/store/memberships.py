@@ -67,6 +67,11 @@ async def owned(session: AsyncSession, user: UUID) -> int:
     return (await session.execute(query.where(*owns))).scalar_one()
 
 
+async def one_founder(session: AsyncSession, user: UUID) -> None:
+    """Until this transaction ends nobody makes another project for this person."""
+    await session.execute(select(UserRow.id).where(UserRow.id == user).with_for_update(key_share=True))
+
+
 async def set_role(session: AsyncSession, project: UUID, user: UUID, role: Role) -> None:
     """What a member is from now on. Under the project's lock, for one must stay its owner."""
     mine = (MembershipRow.project_id == project, MembershipRow.user_id == user)

@@ -2,11 +2,15 @@
 
 from fastapi import APIRouter
 
+from app.manage.pages.confirm import pages as confirm
+from app.manage.pages.invitation import pages as invitation
+from app.manage.pages.members import pages as members
 from app.manage.pages.overview import pages as overview
+from app.manage.pages.projects import pages as projects
 from app.manage.pages.sign_in import pages as sign_in
 from app.manage.pages.static import pages as static
 
-PAGES = (static, sign_in, overview)
+PAGES = (static, sign_in, confirm, overview, projects, members, invitation)
 
 
 def page_routes() -> APIRouter:

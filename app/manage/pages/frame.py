@@ -1,5 +1,6 @@
 """The frame around every page: how a template becomes an answer, and an error a page."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -8,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.domain.role import Action, may
 from app.manage.pages.static import static_path
 from app.visitor import ProveAgain, SignInFirst
 from app.web import Shared, shared
@@ -29,12 +31,13 @@ TEMPLATES = Environment(
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail` and these values. What it does
-    not know is an error, never a blank."""
+    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail`, `may`, `day`, `moment` and these
+    values. What it does not know is an error, never a blank."""
     house = shared(request)
     given = {
         "url": lambda path: url(house, path), "static": lambda name: url(house, static_path(name)),
         "visitor": getattr(request.state, "visitor", None), "theme": _theme(request), "sends_mail": house.sends_mail,
+        "may": lambda role, action: may(role, Action[action]), "day": _day, "moment": _moment,
     }  # fmt: skip
     return HTMLResponse(TEMPLATES.get_template(template).render({**given, **values}), status, HEADERS)
 
@@ -80,6 +83,16 @@ async def _prove_again(request: Request, _: Exception) -> Response:
         prefix = shared(request).prefix
         wanted = ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix))
     return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
+
+
+def _day(at: datetime) -> str:
+    """As in 5 December 2026, 14:05 UTC."""
+    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def _moment(at: datetime | None) -> str:
+    """As in 2026-12-05 14:05; never for none."""
+    return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _theme(request: Request) -> str:
