@@ -58,6 +58,12 @@ def ours(path: str) -> str:
     return "/" if elsewhere else path
 
 
+def sentence(words: object) -> str:
+    """Words as errors have them, as a sentence on a page."""
+    text = str(words)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def error_page(request: Request, status: int, said: str, request_id: str) -> Response:
     """An error in words; `request_id` is what the operator finds it by."""
     title = TITLES.get(status, "That did not work")

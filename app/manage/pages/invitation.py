@@ -1,4 +1,4 @@
-"""An invitation as whoever got it sees it: what it offers, and taking it. Looking uses nothing up: previewers look at links too."""
+"""An invitation as whoever got it sees it: what it offers, and taking it. Looking uses nothing up: previewers look too."""
 
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession

@@ -14,13 +14,12 @@ from app.manage.access import Member, PageRoutes
 from app.manage.acting import Person
 from app.manage.api.wire import id_of
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, render
+from app.manage.pages.frame import go_to, render, sentence
 from app.manage.team import Team
 from app.store import accounts, attempts, blackouts, invitations, letters, memberships
-from app.store.audit_entries import Actor
 from app.store.memberships import Membership
 from app.visitor import SignedIn
-from app.web import House, Now, Session, Shared, transaction
+from app.web import House, Now, Session, Shared
 
 pages = PageRoutes()
 
@@ -63,7 +62,8 @@ async def invite(request: Request, form: Sent, member: Member, actor: Person, ho
     email = form.text("email", LONGEST_ADDRESS)
     if not is_mailbox(email):
         form.refuse("email", "give one e-mail address such as anna@example.com")
-    return await _offer(request, session, house, member, actor, form, email, _role(form))
+    those = await team.locked(session, member.project, actor)
+    return await _offer(request, session, house, member, those, form, email, _role(form))
 
 
 @pages.post("/projects/{project}/invitations/{invitation}/again", Action.EDIT_MEMBERS)
@@ -71,8 +71,9 @@ async def send_again(
     request: Request, invitation: str, member: Member, actor: Person, house: House, session: Session
 ) -> Response:
     """Another letter with another link; the one before opens nothing any more."""
-    row = await team.offer(session, await team.locked(session, member.project, actor), id_of(invitation))
-    return await _offer(request, session, house, member, actor, Form(), row.email, Role(row.role))
+    those = await team.locked(session, member.project, actor)
+    row = await team.offer(session, those, id_of(invitation))
+    return await _offer(request, session, house, member, those, Form(), row.email, Role(row.role))
 
 
 @pages.post("/projects/{project}/invitations/{invitation}/revoke", Action.EDIT_MEMBERS)
@@ -83,16 +84,15 @@ async def revoke(request: Request, invitation: str, member: Member, actor: Perso
 
 
 async def _offer(
-    request: Request, session: AsyncSession, house: Shared, member: Membership, actor: Actor, form: Form, email: str, role: Role
+    request: Request, session: AsyncSession, house: Shared, member: Membership, those: Team, form: Form, email: str, role: Role
 ) -> Response:
     """Where no mail can be sent the link is shown this once, to be passed on."""
     link = ""
     if form.is_fine:
         try:
-            await _count(house, actor)
-            link = await _write(session, house, await team.locked(session, member.project, actor), email, role)
+            link = await _write(session, house, those, email, role)
         except (*REFUSED, TooMany) as error:
-            form.refuse("all", _sentence(error))
+            form.refuse("all", _why(error))
     if not form.is_fine:
         return await _shown(request, session, member, form, 400)
     if house.sends_mail:
@@ -100,15 +100,11 @@ async def _offer(
     return await _shown(request, session, member, Form(), link=link)
 
 
-async def _count(house: Shared, actor: Actor) -> None:
-    """So that nobody floods strangers with letters of ours. Counted for good, whatever comes of it. Raises TooMany."""
-    async with transaction(house) as session:
-        await attempts.count(session, INVITATIONS, str(actor.user), await blackouts.now(session))
-
-
 async def _write(session: AsyncSession, house: Shared, those: Team, email: str, role: Role) -> str:
-    """The offer, its letter, its entry, in one transaction; returns the link."""
+    """The offer, its letter, its entry, in one transaction; returns the link. Counted, so that nobody floods strangers with
+    letters of ours; raises TooMany."""
     now = await blackouts.now(session)
+    await attempts.count(session, INVITATIONS, str(those.mine.user), now)
     secret = await team.invite(session, those, email, role, now)
     link = f"{house.base_url}/invitations/{secret}"
     letter = compose(
@@ -144,6 +140,6 @@ def _role(form: Form) -> Role:
         raise Invalid("choose a role: owner, manager, member or viewer") from None
 
 
-def _sentence(error: MissedbeatError) -> str:
-    words = f"{error}: try again in {error.retry_after // 60 + 1} minutes" if isinstance(error, TooMany) else str(error)
-    return f"{words[:1].upper()}{words[1:]}."
+def _why(error: MissedbeatError) -> str:
+    wait = f": try again in {error.retry_after // 60 + 1} minutes" if isinstance(error, TooMany) else ""
+    return sentence(f"{error}{wait}")
