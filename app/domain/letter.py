@@ -96,8 +96,8 @@ WORDS: dict[LetterKind, tuple[str, str, str]] = {
     ),
     LetterKind.PROJECT_DELETING: (
         "{name} will be deleted",
-        "{by} deleted the project {name} at {host}. It goes on {until}, with all its checks and their history. Until then everything "
-        "goes on as before, and an owner can keep it.",
+        "{by} deleted the project {name} at {host}. It goes on {until}, with all its checks and their history. Until then "
+        "everything goes on as before, and an owner can keep it.",
         "Look at the project",
     ),
 }
@@ -111,8 +111,8 @@ def compose(
     kind: LetterKind, *, host: str, link: str = "", valid: timedelta | None = None, asked: Asked | None = None,
     name: str = "", by: str = "", until: str = "",
 ) -> Letter:  # fmt: skip
-    """The letter. `host` is the public address as people know it; names that others chose are clipped and kept to one line. `until`: when a
-    deletion is for good."""
+    """The letter. `host` is the public address as people know it; `until` when a deletion is for good; names that others chose
+    are clipped and kept to one line."""
     subject, sentence, label = WORDS[kind]
     most = LONGEST_LIST if kind is LetterKind.MONITOR_PAUSED else LONGEST_NAME
     given = {"host": host, "name": _line(name, most), "short": _line(name, LONGEST_NAME), "by": _line(by, 254), "until": until}

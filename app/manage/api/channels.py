@@ -53,9 +53,7 @@ async def list_channels(caller: Writer, session: Session) -> JSONResponse:
 
 
 @routes.post("/channels", status_code=201, response_model=NewChannel, openapi_extra=body(ChannelBody, EXAMPLE, required=True))
-async def create_channel(
-    caller: Writer, actor: Program, session: Session, house: House, given: Given, now: Now
-) -> JSONResponse:
+async def create_channel(caller: Writer, actor: Program, session: Session, house: House, given: Given, now: Now) -> JSONResponse:
     """Make a channel: `kind`, `name`, and the settings of its kind. A signing secret made here is shown this once."""
     fields, own = Fields(given), _settings(given)
     kind = fields.line("kind", LONGEST_NAME)

@@ -92,7 +92,9 @@ async def edit_check(
 
 
 @routes.delete("/checks/{check}", response_model=Check)
-async def delete_check(check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version) -> JSONResponse:
+async def delete_check(
+    check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version
+) -> JSONResponse:
     """Delete a check for good; answers with what it was."""
     row = await monitors.get(session, caller.project, id_of(check))
     answer = await one_shown(session, house, caller, version, row.id)
@@ -101,14 +103,18 @@ async def delete_check(check: CheckId, caller: Writer, actor: Program, session: 
 
 
 @routes.post("/checks/{check}/pause", response_model=Check)
-async def pause_check(check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version) -> JSONResponse:
+async def pause_check(
+    check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version
+) -> JSONResponse:
     """Expect nothing of it until it is heard again or resumed."""
     await actions.pause(session, caller.project, id_of(check), house.margin, actor)
     return JSONResponse(await one_shown(session, house, caller, version, id_of(check)))
 
 
 @routes.post("/checks/{check}/resume", response_model=Check, responses=ON_CONFLICT)
-async def resume_check(check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version) -> JSONResponse:
+async def resume_check(
+    check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version
+) -> JSONResponse:
     """Make a paused check new again."""
     await actions.resume(session, caller.project, id_of(check), house.margin, actor)
     return JSONResponse(await one_shown(session, house, caller, version, id_of(check)))

@@ -37,7 +37,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     given = {
         "url": lambda path: url(house, path), "static": lambda name: url(house, static_path(name)),
         "visitor": getattr(request.state, "visitor", None), "theme": _theme(request), "sends_mail": house.sends_mail,
-        "may": lambda role, action: may(role, Action[action]), "day": _day, "moment": _moment,
+        "may": lambda role, action: may(role, Action[action]), "day": day, "moment": _moment,
     }  # fmt: skip
     return HTMLResponse(TEMPLATES.get_template(template).render({**given, **values}), status, HEADERS)
 
@@ -91,7 +91,7 @@ async def _prove_again(request: Request, _: Exception) -> Response:
     return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
 
 
-def _day(at: datetime) -> str:
+def day(at: datetime) -> str:
     """As in 5 December 2026, 14:05 UTC."""
     return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
 
