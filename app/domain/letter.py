@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 LONGEST_NAME = 100
-LONGEST_LIST = 600  # of monitors by name
+LONGEST_LIST = 400  # of monitors by name
 
 
 class LetterKind(StrEnum):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, literal_column, or_, select, text, update
+from sqlalchemy import ColumnElement, insert, literal_column, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
@@ -90,7 +90,7 @@ async def caller(session: AsyncSession, key: str) -> Caller:
     """The project that an API key opens. Raises NotAllowed for a key unknown or revoked, one that may only ping, and those of
     other services."""
     if tokens.looks_like_api_key(key):
-        minute_ago = literal_column("missedbeat_now() - interval '1 minute'")
+        minute_ago: ColumnElement[datetime] = literal_column("missedbeat_now() - interval '1 minute'")
         due = or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at <= minute_ago)
         query = select(ApiKeyRow, due).where(
             ApiKeyRow.hash == tokens.hashed(key),

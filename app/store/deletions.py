@@ -11,12 +11,13 @@ from app.store.tables import ProjectRow
 WEEK = timedelta(days=7)
 
 # What hangs on a project, in the order in which it goes: first what opens it. `monitors` takes its subscriptions, kept
-# check-ins and reported runs with it. Check-ins have no key of their project: they go with their days.
+# check-ins and reported runs with it.
 STEPS = (
     ("api_keys", "project_id, id"),
     ("addresses", "kind, key"),
     ("deliveries", "project_id, id"),
     ("monitors", "project_id, id"),
+    ("check_ins", "project_id, monitor_id, n, received_at"),
     ("runs", "project_id, monitor_id, key, at"),
     ("transitions", "project_id, monitor_id, n"),
     ("incidents", "project_id, id"),

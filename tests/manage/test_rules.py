@@ -1,5 +1,6 @@
 """Every page names who may see it, and the rule is held before the page is reached."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -33,6 +34,11 @@ def pages(world: World) -> Iterator[tuple[str, str, Any]]:
             yield from ((method, path, rule) for method in context.methods or ())
 
 
+def filled(world: World, path: str) -> str:
+    """A path with the world's project, and ids that nobody has."""
+    return path.replace("{project}", str(world.project.id)).format_map(defaultdict(uuid4))
+
+
 async def test_every_route_is_of_the_api_or_open_or_has_a_rule(world: World) -> None:
     """A new page without one turns this red: add it to the PageRoutes of its file, with who may see it."""
     found = list(pages(world))
@@ -48,7 +54,7 @@ async def test_whoever_is_not_signed_in_sees_only_what_is_for_anyone(world: Worl
         for method, path, rule in pages(world):
             if rule == ANYONE:
                 continue
-            asked = path.format(project=world.project.id)
+            asked = filled(world, path)
             page = await (browser.see(asked) if method in ("GET", "HEAD") else browser.send(asked))
             assert (page.status, page.goes_to.partition("?")[0]) == (303, "/login"), (method, path)
 
@@ -58,7 +64,7 @@ async def test_a_form_of_another_site_is_refused_by_every_page(world: World) -> 
     async with Browser(world) as browser:
         for method, path, _ in pages(world):
             if method not in ("GET", "HEAD"):
-                page = await browser.send(path.format(project=world.project.id), origin="https://evil.example")
+                page = await browser.send(filled(world, path), origin="https://evil.example")
                 assert page.status == 403, (method, path)
 
 

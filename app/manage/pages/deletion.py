@@ -72,7 +72,7 @@ async def _locked(session: AsyncSession, member_project: UUID, actor: Actor) -> 
 
 async def _tell(session: AsyncSession, house: Shared, those: Team, at: datetime, now: datetime) -> None:
     """All members, whoever did it too."""
-    words = {"host": house.host, "link": f"{house.base_url}/projects/{those.project.id}", "name": those.project.name}
-    letter = compose(LetterKind.PROJECT_DELETING, by=those.mine.email, until=day(at), **words)
+    name, link = those.project.name, f"{house.base_url}/projects/{those.project.id}"
+    letter = compose(LetterKind.PROJECT_DELETING, host=house.host, link=link, name=name, by=those.mine.email, until=day(at))
     for member in those.members if house.sends_mail else ():
         await letters.write(session, house.vault, letter, member.email, deletions.WEEK, now)
