@@ -56,7 +56,9 @@ async def change_role(session: AsyncSession, team: Team, user: UUID, role: Role,
     """Make a member something else. Raises NotFound, Forbidden, and Conflict for the last owner."""
     member, mine = team.member(user), team.mine.role
     if not may_change(mine, member.role, role):
-        raise Forbidden(f"you are a {mine.value} of this project, and may not make a {member.role.value} a {role.value}")
+        raise Forbidden(
+            f"you are a {mine.value} of this project, and may not change the role {member.role.value} to {role.value}"
+        )
     if member.role is role:
         return
     if member.role is Role.OWNER:
@@ -71,7 +73,9 @@ async def remove(session: AsyncSession, team: Team, user: UUID, now: datetime) -
     """Take a member out, or leave oneself, which all may. Raises NotFound, Forbidden, and Conflict for the last owner."""
     member, leaves = team.member(user), user == team.mine.user
     if not leaves and not may_change(team.mine.role, member.role, None):
-        raise Forbidden(f"you are a {team.mine.role.value} of this project, and may not remove a {member.role.value}")
+        raise Forbidden(
+            f"you are a {team.mine.role.value} of this project, and may not remove a member with the role {member.role.value}"
+        )
     if member.role is Role.OWNER:
         team.keep_an_owner(member)
     await memberships.remove(session, team.project.id, user)
@@ -83,7 +87,7 @@ async def invite(session: AsyncSession, team: Team, email: str, role: Role, now:
     """Offer a place to an address, anew where one was offered; returns the secret of the link. Raises Forbidden, Conflict for
     who is a member, and OverLimit where there is no place."""
     if not may(team.mine.role, Action.EDIT_MEMBERS) or not team.mine.role.covers(role):
-        raise Forbidden(f"you are a {team.mine.role.value} of this project, and may not invite a {role.value}")
+        raise Forbidden(f"you are a {team.mine.role.value} of this project, and may not invite with the role {role.value}")
     if any(mailbox.key_of(member.email) == mailbox.key_of(email) for member in team.members):
         raise Conflict(f"{email} is a member already")
     offered = await invitations.count(session, team.project.id, now, but=email)
@@ -109,7 +113,9 @@ async def offer(session: AsyncSession, team: Team, invitation: UUID) -> Invitati
     if row is None:
         raise NotFound("not found")
     if not may_change(team.mine.role, Role(row.role), None):
-        raise Forbidden(f"you are a {team.mine.role.value} of this project, and may not change the invitation of a {row.role}")
+        raise Forbidden(
+            f"you are a {team.mine.role.value} of this project, and may not change an invitation with the role {row.role}"
+        )
     return row
 
 

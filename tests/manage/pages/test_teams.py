@@ -200,7 +200,7 @@ async def test_what_is_wrong_with_an_invitation_is_said_beside_what_was_typed(
         mia = await signed_up(world, "mia@example.org")
         await joined(world, mia, Role.MANAGER)
         await hers.sign_in(mia)
-        assert "may not invite a owner" in (await hers.send(mine, {"email": "x@example.org", "role": "owner"})).text
+        assert "may not invite with the role owner" in (await hers.send(mine, {"email": "x@example.org", "role": "owner"})).text
     assert await world.rows("SELECT 1 FROM invitations") == []
 
 
