@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.domain.role import LEAST, RANKS, Action, Role, may
 from app.manage.access import ANYONE, RULE, SIGNED_IN, Member, PageRoutes, Rule
-from tests.manage.pages.visitor import Browser, joined, signed_up
+from tests.manage.pages.visitor import Browser, Person, joined, signed_up
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +98,30 @@ async def test_a_page_of_a_project_is_reached_by_the_roles_of_its_rule_alone(wor
     async with Browser(world) as browser:
         page_of_theirs = await browser.see(f"/projects/{world.project.id}/trial?a=b")
         assert page_of_theirs.goes_to == f"/login?next=%2Fprojects%2F{world.project.id}%2Ftrial%3Fa%3Db"
+
+
+async def test_every_page_of_a_project_refuses_lower_roles_and_outsiders(world: World) -> None:
+    """All of them as they are: 403 in words for too low a role; for who is no member the answer of a project that is not there.
+    Nothing is changed by any of it."""
+    walked = [(method, path, rule) for method, path, rule in pages(world) if isinstance(rule, Action) and method != "HEAD"]
+    assert len(walked) >= 15
+    outsider = await signed_up(world, "outsider@example.org")
+    people: list[tuple[Role | None, Person]] = [(None, outsider)]
+    for role in Role:
+        people.append((role, await signed_up(world, f"{role}@example.org")))
+        await joined(world, people[-1][1], role)
+    before = await world.rows("SELECT p::text FROM projects p UNION ALL SELECT m::text FROM memberships m")
+    for role, person in people:
+        async with Browser(world) as browser:
+            await browser.sign_in(person)
+            for method, path, rule in walked:
+                if role is not None and may(role, rule):
+                    continue
+                asked = filled(world, path)
+                page = await (browser.see(asked) if method == "GET" else browser.send(asked, {"name": "x", "role": "owner"}))
+                assert page.status == (404 if role is None else 403), (role, method, path)
+                assert ("may not" in page.text) == (role is not None)
+    assert await world.rows("SELECT p::text FROM projects p UNION ALL SELECT m::text FROM memberships m") == before
 
 
 def test_each_role_may_all_that_a_lower_one_may_and_only_owners_may_all() -> None:
