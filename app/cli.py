@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
+from app.domain.plan import PlanName
 from app.errors import BadSettings, MissedbeatError
 from app.log import set_up_logs
 from app.settings import Settings, load
@@ -112,12 +113,13 @@ def project_create(
     name: str,
     email: Annotated[str | None, typer.Option(help="The owner's address, told when all else fails.")] = None,
     monitor_limit: Annotated[int | None, typer.Option(min=1, help="How many checks it may have; none: no limit.")] = None,
+    plan: Annotated[PlanName, typer.Option(help="What it may have: docs/teams.md.")] = PlanName.UNLIMITED,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     data: Data = None,
 ) -> None:
     """Make a project and print its keys. The API keys are shown this once."""
     with _migrated(data) as (settings, dsn):
-        made = asyncio.run(_create_project(dsn, name, email, monitor_limit))
+        made = asyncio.run(_create_project(dsn, name, email, monitor_limit, plan))
         base_url = settings.address
     if as_json:
         typer.echo(json.dumps(_as_json(made, base_url)))
@@ -238,7 +240,9 @@ def _migrated(data: Path | None) -> Iterator[tuple[Settings, str]]:
 cli.add_typer(user_commands(_migrated), name="user")
 
 
-async def _create_project(dsn: str, name: str, email: str | None, monitor_limit: int | None = None) -> "NewProject":
+async def _create_project(
+    dsn: str, name: str, email: str | None, monitor_limit: int | None = None, plan: PlanName = PlanName.UNLIMITED
+) -> "NewProject":
     from app.notify.senders import check_settings
     from app.store import accounts, blackouts
     from app.store.engine import make_engine, make_sessions
@@ -250,7 +254,7 @@ async def _create_project(dsn: str, name: str, email: str | None, monitor_limit:
     engine = make_engine(dsn, "cli", 1)
     try:
         async with make_sessions(engine)() as session:
-            made = await accounts.create_project(session, name, email, await blackouts.now(session), monitor_limit)
+            made = await accounts.create_project(session, name, email, await blackouts.now(session), monitor_limit, plan)
             await session.commit()
     finally:
         await engine.dispose()

@@ -1,5 +1,6 @@
 """Who is signed in: the cookie, and the two dependencies that pages ask it by. What they may do stands in `manage/access.py`."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -9,10 +10,15 @@ from app.store import blackouts, user_sessions
 from app.web import House, Session, Shared
 
 LONGEST_TOKEN = 100
+FRESH_FOR = timedelta(minutes=10)
 
 
 class SignInFirst(MissedbeatError):
     """Nobody is signed in, or not any more."""
+
+
+class ProveAgain(MissedbeatError):
+    """Somebody is signed in, and it is too long ago that they proved who they are."""
 
 
 def cookie_name(house: Shared) -> str:
@@ -54,5 +60,14 @@ def signed_in(visitor: Annotated[user_sessions.Visitor | None, Depends(visitor_o
     return visitor
 
 
+async def proved(visitor: Annotated[user_sessions.Visitor, Depends(signed_in)], session: Session) -> user_sessions.Visitor:
+    """Who asks, and that it is they: they proved it within ten minutes. Raises SignInFirst and ProveAgain."""
+    if visitor.authenticated_at <= await blackouts.now(session) - FRESH_FOR:
+        raise ProveAgain("prove again who you are")
+    return visitor
+
+
 Visitor = Annotated[user_sessions.Visitor | None, Depends(visitor_of)]
 SignedIn = Annotated[user_sessions.Visitor, Depends(signed_in)]
+Fresh = Annotated[user_sessions.Visitor, Depends(proved)]
+"""For what an attacker at a browser left open must not do: keys, secrets, addresses, deletion."""

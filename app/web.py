@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.exceptions import HTTPException
@@ -40,7 +40,7 @@ from app.errors import (
 )
 from app.outside import OPEN
 from app.proxies import Proxies
-from app.store import accounts, blackouts
+from app.store import accounts, blackouts, keys
 from app.store.engine import Sessions
 from app.store.vault import Vault
 
@@ -79,6 +79,7 @@ class Shared:
     ping_email_domain: str = ""  # empty: no pings by mail
     proxies: Proxies = field(default_factory=Proxies)
     sends_mail: bool = False  # whether a mail server is set, so that letters to people go out
+    plans: bool = False  # whether a project that somebody makes on the pages is on the free plan
     written: ByteCache = field(default_factory=ByteCache)  # checks as the API wrote them, by their stamps (store/listings.py)
 
     @property
@@ -90,6 +91,11 @@ class Shared:
     def prefix(self) -> str:
         """The path below which people reach the service; empty at the root."""
         return urlsplit(self.base_url).path.rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """The public address as people know it."""
+        return urlsplit(self.base_url).netloc
 
     def sender_of(self, request: Request) -> str:
         """The address that a request came from, as our own proxies say it."""
@@ -115,6 +121,18 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     """A transaction for the request, committed before the answer goes out (scope="function"), undone by any error."""
     async with transaction(shared(request)) as session:
         yield session
+    caller: accounts.Caller | None = getattr(request.state, "used", None)
+    if caller is not None:
+        await _note_use(shared(request), caller)
+
+
+async def _note_use(house: Shared, caller: accounts.Caller) -> None:
+    """After the answer is certain and in a transaction of its own: no call waits for another's, and none fails for it."""
+    try:
+        async with transaction(house) as session:
+            await keys.note_use(session, caller.project, caller.key)
+    except (SQLAlchemyError, TimeoutError) as error:
+        log.warning("the use of a key was not noted", error=in_words(error))
 
 
 Session = Annotated[AsyncSession, Depends(open_session, scope="function")]
@@ -172,6 +190,8 @@ async def caller_of(request: Request, session: Session, given: Given) -> account
     limit = shared(request).api_limit
     if limit is not None:
         await limit.count(caller.key)
+    if caller.use_is_due:
+        request.state.used = caller
     return caller
 
 

@@ -22,6 +22,7 @@ from app.notify.heartbeat import Heartbeat
 from app.notify.letters import send_letters_once
 from app.notify.operator import tell_operator_once
 from app.notify.outbound import Outbound
+from app.notify.pauses import tell_pauses_once
 from app.notify.senders import Post
 from app.settings import Settings
 from app.store.engine import make_engine, make_sessions
@@ -70,6 +71,7 @@ class Worker:
             Job("sweep", 1, lambda: sweep(sweeping, margin, breaker)),
             Job("deliver", 1, self.deliverer.deliver),
             Job("letters", 1, lambda: send_letters_once(watching, vault, mailer)),
+            Job("tell_pauses", 5, lambda: tell_pauses_once(watching, vault, settings.address, bool(settings.smtp_host))),
             Job("heartbeat", 5, lambda: self._heartbeat.beat_once(watching), after=3),
             Job("count", 60, lambda: count_once(watching), after=10),
             Job("audit", 60, lambda: audit_once(watching), after=20),  # a fresh database has no partitions yet

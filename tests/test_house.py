@@ -56,6 +56,7 @@ EDGES = {
     "app/worker.py": "one per job",
     "app/cli.py": "one per command",
     "app/user_commands.py": "one per command",
+    "app/notify/pauses.py": "one per round of telling",
     "app/notify/letters.py": "one to claim, one for each outcome",
     "app/store/migrate.py": "the lock under which a schema moves on; there is no session yet",
 }

@@ -15,6 +15,7 @@ class Limit:
 
 SIGN_IN_ACCOUNT = Limit("sign-in account", 10, 60)
 SIGN_IN_ADDRESS = Limit("sign-in address", 30, 10)
+INVITATIONS = Limit("invitations of a user", 20, 600)
 
 
 def network_of(address: str) -> str:

@@ -40,3 +40,30 @@ class AuditAction(StrEnum):
     MONITOR_PAUSED = "monitor.paused"
     MONITOR_RESUMED = "monitor.resumed"
     MONITOR_DELETED = "monitor.deleted"
+
+
+IN_WORDS = {
+    AuditAction.PROJECT_CREATED: "made the project",
+    AuditAction.PROJECT_RENAMED: "renamed the project to",
+    AuditAction.PROJECT_DELETING: "deleted the project, which goes a week later",
+    AuditAction.PROJECT_KEPT: "kept the project after all",
+    AuditAction.PROJECT_TRANSFERRED: "made an owner of",
+    AuditAction.PROJECT_EXPORTED: "exported the project",
+    AuditAction.PLAN_CHANGED: "changed the plan to",
+    AuditAction.PING_KEY_CHANGED: "changed the ping key",
+    AuditAction.MEMBER_INVITED: "invited",
+    AuditAction.INVITATION_REVOKED: "took back the invitation of",
+    AuditAction.MEMBER_JOINED: "joined",
+    AuditAction.MEMBER_ROLE_CHANGED: "changed the role of",
+    AuditAction.MEMBER_REMOVED: "removed",
+    AuditAction.MEMBER_LEFT: "left",
+    AuditAction.KEY_CREATED: "made the key",
+    AuditAction.KEY_REVOKED: "revoked the key",
+    AuditAction.CHANNEL_CREATED: "made the channel",
+    AuditAction.CHANNEL_CHANGED: "changed the channel",
+    AuditAction.CHANNEL_DELETED: "deleted the channel",
+    AuditAction.MONITOR_PAUSED: "paused",
+    AuditAction.MONITOR_RESUMED: "resumed",
+    AuditAction.MONITOR_DELETED: "deleted the check",
+}
+"""What was done in a project, in words that stand between who did it and to what."""

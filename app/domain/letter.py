@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 LONGEST_NAME = 100
+LONGEST_LIST = 400  # of monitors by name
 
 
 class LetterKind(StrEnum):
@@ -89,13 +90,14 @@ WORDS: dict[LetterKind, tuple[str, str, str]] = {
         "Look at the invitation",
     ),
     LetterKind.MONITOR_PAUSED: (
-        "{name} was paused",
-        "{by} paused {name} at {host}: nobody is told if it falls silent.",
+        "Paused: {short}",
+        "{by} paused at {host}: {name}. Nobody is told when a paused check falls silent.",
         "Look at it",
     ),
     LetterKind.PROJECT_DELETING: (
         "{name} will be deleted",
-        "{by} deleted the project {name} at {host}. It can be kept until then.",
+        "{by} deleted the project {name} at {host}. It goes on {until}, with all its checks and their history. Until then "
+        "everything goes on as before, and an owner can keep it.",
         "Look at the project",
     ),
 }
@@ -107,11 +109,13 @@ TOLD = frozenset({LetterKind.MONITOR_PAUSED, LetterKind.PROJECT_DELETING})
 
 def compose(
     kind: LetterKind, *, host: str, link: str = "", valid: timedelta | None = None, asked: Asked | None = None,
-    name: str = "", by: str = "",
+    name: str = "", by: str = "", until: str = "",
 ) -> Letter:  # fmt: skip
-    """The letter. `host` is the public address as people know it; names that others chose are clipped and kept to one line."""
+    """The letter. `host` is the public address as people know it; `until` when a deletion is for good; names that others chose
+    are clipped and kept to one line."""
     subject, sentence, label = WORDS[kind]
-    given = {"host": host, "name": _line(name, LONGEST_NAME), "by": _line(by, 254)}
+    most = LONGEST_LIST if kind is LetterKind.MONITOR_PAUSED else LONGEST_NAME
+    given = {"host": host, "name": _line(name, most), "short": _line(name, LONGEST_NAME), "by": _line(by, 254), "until": until}
     return Letter(
         kind=kind,
         subject=subject.format(**given),

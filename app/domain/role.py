@@ -50,3 +50,9 @@ LEAST = {
 def may(role: Role, action: Action) -> bool:
     """Whether a member of this role may do this."""
     return role.covers(LEAST[action])
+
+
+def may_change(by: Role, now: Role, then: Role | None) -> bool:
+    """Whether somebody may make a member of one role one of another, or with None remove them: nobody touches whoever is more
+    than themselves, and nobody gives more than they have."""
+    return may(by, Action.EDIT_MEMBERS) and by.covers(now) and (then is None or by.covers(then))

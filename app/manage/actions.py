@@ -10,13 +10,16 @@ from uuid import UUID, uuid4
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.audit_action import AuditAction
 from app.domain.message import Told
 from app.domain.monitor import on_edit, on_expect_first, on_pause, on_resume
-from app.domain.state import Rule
+from app.domain.state import Rule, Status
+from app.domain.tokens import unique_key
 from app.errors import Invalid, OverLimit
-from app.store import accounts, addresses, blackouts, decisions, monitors, outbox
+from app.store import accounts, addresses, audit_entries, blackouts, decisions, monitors, outbox, pauses
 from app.store.addresses import Alias
-from app.store.rows import rule_columns
+from app.store.audit_entries import Actor, Entry
+from app.store.rows import Locked, rule_columns
 from app.store.tables import ChannelRow
 
 
@@ -75,28 +78,34 @@ async def edit(session: AsyncSession, project: UUID, monitor: UUID, wanted: Want
         await _set_aliases(session, project, monitor, wanted.aliases)
 
 
-async def pause(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta) -> None:
-    """Nothing is expected of it any more; what waits to be told of it is not told. Pausing twice is pausing once."""
+async def pause(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta, actor: Actor) -> None:
+    """Nothing is expected of it any more; what waits to be told of it is not told, but the members are told that it was paused.
+    Pausing twice is pausing once."""
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
+    if row.monitor.status is not Status.PAUSED:
+        await pauses.note(session, project, row.name, actor.words, moment.now)
+        await _log(session, actor, AuditAction.MONITOR_PAUSED, row, moment.now)
     await decisions.write(session, moment.now, [(row, on_pause(row.monitor, moment.now, moment.horizon))])
     await monitors.edit(session, project, monitor, {"retired_at": None})  # from now on it is a person's
 
 
-async def resume(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta) -> None:
+async def resume(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta, actor: Actor) -> None:
     """A paused monitor is new again, armed from now if it was ever heard. Raises Conflict for one that is not paused."""
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     await decisions.write(session, moment.now, [(row, on_resume(row.monitor, moment.now, moment.horizon))])
+    await _log(session, actor, AuditAction.MONITOR_RESUMED, row, moment.now)
     await monitors.edit(session, project, monitor, {"retired_at": None})
 
 
-async def remove(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta) -> None:
+async def remove(session: AsyncSession, project: UUID, monitor: UUID, margin: timedelta, actor: Actor) -> None:
     """Delete it: its incident closes, nothing more is told of it. Raises NotFound."""
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     await decisions.close_for_good(session, row, moment.now)
     await monitors.remove(session, project, monitor, moment.now)
+    await _log(session, actor, AuditAction.MONITOR_DELETED, row, moment.now)
 
 
 async def put_test(session: AsyncSession, channel: ChannelRow, now: datetime) -> UUID:
@@ -110,6 +119,11 @@ async def put_test(session: AsyncSession, channel: ChannelRow, now: datetime) ->
     }  # fmt: skip
     await outbox.put(session, [row])
     return delivery
+
+
+async def _log(session: AsyncSession, actor: Actor, action: AuditAction, row: Locked, now: datetime) -> None:
+    entry = Entry(action, row.name, row.project_id, {"monitor": unique_key(row.id)})  # its id would open its ping URL
+    await audit_entries.write(session, actor, entry, now)
 
 
 async def _set_aliases(session: AsyncSession, project: UUID, monitor: UUID, aliases: list[Alias]) -> None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import ColumnElement, insert, literal_column, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
-from app.errors import Conflict, NotAllowed
+from app.domain.plan import PlanName, least, plan_of
+from app.errors import Conflict, NotAllowed, NotFound
 from app.store import addresses, keys, monitors
 from app.store.tables import AddressRow, ApiKeyRow, ChannelRow, ProjectRow
 
@@ -39,27 +40,41 @@ class Reporter:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the project a key belongs to, whether it may write, and the key's id."""
+    """Who asks: the project a key belongs to, whether it may write, the key's id and its first letters; `use_is_due`: whether it
+    is a minute since its use was noted."""
 
     project: UUID
     may_write: bool
     key: UUID
+    hint: str
+    use_is_due: bool
 
 
 async def create_project(
-    session: AsyncSession, name: str, email: str | None, now: datetime, monitor_limit: int | None = None
-) -> NewProject:
+    session: AsyncSession, name: str, email: str | None, now: datetime, monitor_limit: int | None = None,
+    plan: PlanName = PlanName.UNLIMITED,
+) -> NewProject:  # fmt: skip
     """A project with a read-write, a read-only and a ping key; with an address, its owner is told when all else fails."""
-    made = NewProject(uuid4(), name, tokens.new_api_key("rw"), tokens.new_api_key("ro"), tokens.new_ping_key())
-    row = {"id": made.id, "name": name, "owner_email": email, "ping_key": made.ping_key, "monitor_limit": monitor_limit}
-    await session.execute(insert(ProjectRow).values(**row, created_at=now))
+    id_, ping_key = await found_project(session, name, email, now, monitor_limit, plan)
+    made = NewProject(id_, name, tokens.new_api_key("rw"), tokens.new_api_key("ro"), ping_key)
     for scope, key in (("rw", made.api_key), ("ro", made.api_key_readonly)):
         await keys.add(session, made.id, scope, key, now)
-    await addresses.add(session, "ping_key", made.ping_key, made.id)
+    return made
+
+
+async def found_project(
+    session: AsyncSession, name: str, email: str | None, now: datetime, monitor_limit: int | None = None,
+    plan: PlanName = PlanName.UNLIMITED,
+) -> tuple[UUID, str]:  # fmt: skip
+    """A project with a ping key alone; returns its id and that key. With an address, its owner is told when all else fails."""
+    id_, ping_key = uuid4(), tokens.new_ping_key()
+    row = {"id": id_, "name": name, "owner_email": email, "ping_key": ping_key, "monitor_limit": monitor_limit}
+    await session.execute(insert(ProjectRow).values(**row, plan=plan.value, created_at=now))
+    await addresses.add(session, "ping_key", ping_key, id_)
     if email:
         await session.execute(
             insert(ChannelRow).values(
-                project_id=made.id,
+                project_id=id_,
                 id=uuid4(),
                 kind="email",
                 name="owner",
@@ -68,22 +83,25 @@ async def create_project(
                 created_at=now,
             )
         )
-    return made
+    return id_, ping_key
 
 
 async def caller(session: AsyncSession, key: str) -> Caller:
     """The project that an API key opens. Raises NotAllowed for a key unknown or revoked, one that may only ping, and those of
     other services."""
     if tokens.looks_like_api_key(key):
-        query = select(ApiKeyRow).where(
+        minute_ago: ColumnElement[datetime] = literal_column("missedbeat_now() - interval '1 minute'")
+        due = or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at <= minute_ago)
+        query = select(ApiKeyRow, due).where(
             ApiKeyRow.hash == tokens.hashed(key),
             ApiKeyRow.revoked_at.is_(None),
             ApiKeyRow.service == "",
             ApiKeyRow.scope.in_(("rw", "ro")),
         )
-        row = (await session.execute(query)).scalar_one_or_none()
-        if row is not None:
-            return Caller(row.project_id, row.scope == "rw", row.id)
+        found = (await session.execute(query)).one_or_none()
+        if found is not None:
+            row, use_is_due = found
+            return Caller(row.project_id, row.scope == "rw", row.id, row.hint, use_is_due)
     raise NotAllowed("wrong api key")
 
 
@@ -98,10 +116,13 @@ async def reporter(session: AsyncSession, key: str) -> Reporter:
 
 
 async def project(session: AsyncSession, project_id: UUID, lock: bool = False) -> ProjectRow:
-    """A project that a key was found for."""
+    """A project that was found just now. Raises NotFound where it is gone meanwhile."""
     query = select(ProjectRow).where(ProjectRow.id == project_id)
     query = query.with_for_update(key_share=True) if lock else query
-    return (await session.execute(query.execution_options(populate_existing=True))).scalar_one()
+    row = (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
+    if row is None:
+        raise NotFound("not found")
+    return row
 
 
 async def rename(session: AsyncSession, project_id: UUID, name: str) -> None:
@@ -138,12 +159,21 @@ async def has_room(session: AsyncSession, project_id: UUID, times: int = 1) -> b
 async def room(session: AsyncSession, project_id: UUID, times: int = 1) -> int | None:
     """How many more monitors fit into the project's limit, so many times over; None for any number. Where there is a limit,
     nobody else makes one in this project until this transaction ends."""
-    query = select(ProjectRow.monitor_limit).where(ProjectRow.id == project_id)
-    limit = (await session.execute(query)).scalar_one()
+    limit = monitor_limit(await project(session, project_id))
     if limit is None:
         return None
     await monitors.one_namer(session, project_id)
     return max(0, limit * times - await monitors.count(session, project_id))
+
+
+def monitor_limit(row: ProjectRow) -> int | None:
+    """How many monitors it may have: the stricter of its own limit and its plan's; None for any number."""
+    return least(row.monitor_limit, plan_of(row.plan).monitors)
+
+
+async def log_limit(session: AsyncSession, project_id: UUID, service: int) -> int:
+    """How many check-ins of each monitor are shown, where the service as a whole shows so many."""
+    return least(service, plan_of((await project(session, project_id)).plan).log) or service
 
 
 async def any_project(session: AsyncSession) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.audit_action import AuditAction
@@ -48,6 +48,13 @@ async def write(session: AsyncSession, actor: Actor, entry: Entry, now: datetime
             address=actor.address,
         )
     )
+
+
+async def of_project(session: AsyncSession, project: UUID, before: int | None, limit: int) -> list[AuditEntryRow]:
+    """The newest entries of a project, newest first; only those older than the entry `before`, where that is named."""
+    query = select(AuditEntryRow).where(AuditEntryRow.project_id == project)
+    query = query.where(AuditEntryRow.id < before) if before is not None else query
+    return list((await session.execute(query.order_by(AuditEntryRow.id.desc()).limit(limit))).scalars())
 
 
 async def forget(session: AsyncSession, limit: int) -> int:

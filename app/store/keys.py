@@ -4,7 +4,7 @@ a ping URL leads in `addresses.py`."""
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,13 +12,20 @@ from app.domain import tokens
 from app.errors import Conflict, NotFound
 from app.store.tables import ApiKeyRow
 
+NOTE_USE = text("""
+    UPDATE api_keys SET last_used_at = missedbeat_now() WHERE (project_id, id) IN (
+        SELECT project_id, id FROM api_keys
+        WHERE project_id = :project AND id = :key
+            AND (last_used_at IS NULL OR last_used_at <= missedbeat_now() - interval '1 minute')
+        FOR NO KEY UPDATE SKIP LOCKED)""")
 HINT = 4  # how many characters of a key are kept to tell it by, beside the scope that ours begin with
 
 
 async def add(
-    session: AsyncSession, project: UUID, scope: str, key: str, now: datetime, name: str = "", service: str = ""
-) -> ApiKeyRow | None:
-    """A new key; with `service` one of another service. None where somebody has it already."""
+    session: AsyncSession, project: UUID, scope: str, key: str, now: datetime, name: str = "", service: str = "",
+    made_by: str = "",
+) -> ApiKeyRow | None:  # fmt: skip
+    """A new key; with `service` one of another service. `made_by`: whom, in words. None where somebody has it already."""
     row = insert(ApiKeyRow).values(
         project_id=project,
         id=uuid4(),
@@ -27,6 +34,7 @@ async def add(
         hint=key[: HINT if service else len(f"mb_{scope}_") + HINT],
         name=name,
         service=service,
+        made_by=made_by,
         created_at=now,
     )
     return (await session.execute(row.on_conflict_do_nothing().returning(ApiKeyRow))).scalar_one_or_none()
@@ -58,3 +66,8 @@ async def revoke(session: AsyncSession, project: UUID, key: UUID, now: datetime)
     else:
         await session.execute(update(ApiKeyRow).where(*mine).values(revoked_at=now))
     return row
+
+
+async def note_use(session: AsyncSession, project: UUID, key: UUID) -> None:
+    """It was used just now; of many at once in a minute one notes it, and none waits."""
+    await session.execute(NOTE_USE, {"project": project, "key": key})

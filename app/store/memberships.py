@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, literal, select
+from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.role import Role
-from app.store.tables import MembershipRow, ProjectRow
+from app.domain.role import RANKS, Role
+from app.store.tables import MembershipRow, ProjectRow, UserRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,16 @@ class Membership:
     name: str
     role: Role
     delete_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody in a project."""
+
+    user: UUID
+    email: str
+    role: Role
+    joined_at: datetime
 
 
 async def find(session: AsyncSession, project: UUID, user: UUID) -> Membership | None:
@@ -34,6 +44,44 @@ async def of_user(session: AsyncSession, user: UUID) -> list[Membership]:
 async def add(session: AsyncSession, project: UUID, user: UUID, role: Role, now: datetime) -> None:
     """Somebody joins."""
     await session.execute(insert(MembershipRow).values(project_id=project, user_id=user, role=role.value, created_at=now))
+
+
+async def members(session: AsyncSession, project: UUID) -> list[Member]:
+    """Everybody in a project, who is most first. Under the project's lock nobody joins, leaves or changes meanwhile."""
+    query = select(UserRow.id, UserRow.email, MembershipRow.role, MembershipRow.created_at)
+    query = query.join(MembershipRow, MembershipRow.user_id == UserRow.id).where(MembershipRow.project_id == project)
+    found = [Member(user, email, Role(role), at) for user, email, role, at in await session.execute(query)]
+    return sorted(found, key=lambda member: (-RANKS[member.role], member.email.lower()))
+
+
+async def count(session: AsyncSession, project: UUID) -> int:
+    """How many they are."""
+    query = select(func.count()).select_from(MembershipRow).where(MembershipRow.project_id == project)
+    return (await session.execute(query)).scalar_one()
+
+
+async def owned(session: AsyncSession, user: UUID) -> int:
+    """How many projects somebody is an owner of."""
+    query = select(func.count()).select_from(MembershipRow)
+    owns = (MembershipRow.user_id == user, MembershipRow.role == Role.OWNER.value)
+    return (await session.execute(query.where(*owns))).scalar_one()
+
+
+async def one_founder(session: AsyncSession, user: UUID) -> None:
+    """Until this transaction ends nobody makes another project for this person."""
+    await session.execute(select(UserRow.id).where(UserRow.id == user).with_for_update(key_share=True))
+
+
+async def set_role(session: AsyncSession, project: UUID, user: UUID, role: Role) -> None:
+    """What a member is from now on. Under the project's lock, for one must stay its owner."""
+    mine = (MembershipRow.project_id == project, MembershipRow.user_id == user)
+    await session.execute(update(MembershipRow).where(*mine).values(role=role.value))
+
+
+async def remove(session: AsyncSession, project: UUID, user: UUID) -> None:
+    """From now on it is not theirs. Under the project's lock, for one must stay its owner."""
+    mine = (MembershipRow.project_id == project, MembershipRow.user_id == user)
+    await session.execute(delete(MembershipRow).where(*mine))
 
 
 async def adopt(session: AsyncSession, user: UUID, now: datetime) -> int:

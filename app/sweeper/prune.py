@@ -11,6 +11,7 @@ from app.store import (
     audit_entries,
     blackouts,
     checkins,
+    deletions,
     incidents,
     letters,
     links,
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 
 SLICE = 5000  # rows deleted in one transaction
 SLICES = 20  # in a round, which comes every ten minutes
+BATCH = 500  # rows of a project that is deleted, each of which takes others with it
+ROUNDS = 500
 
 
 async def keep_partitions(sessions: Sessions, retention_days: int, log_limit: int) -> list[str]:
@@ -51,7 +54,8 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
     """Forget old ticks, blackouts, answers to Idempotency-Keys, what was reported of runs long over, notices told long ago,
     deliveries and what was unheard, settled longer ago than check-ins are kept, and monitors deleted as long ago; transitions and
     closed incidents after 13 months, as runs, and so entries of the audit log; of people's sessions, links, attempts and letters
-    those that are over. What waits for a channel that is gone is laid off."""
+    those that are over. What waits for a channel that is gone is laid off, and
+    what hangs on projects deleted a week ago goes with them."""
     async with sessions() as session:
         now = await blackouts.now(session)
         await blackouts.forget_ticks(session, now)
@@ -65,6 +69,7 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
         for of_people in (user_sessions, links, attempts, letters):
             await of_people.forget(session, now)
         await session.commit()
+    await _in_slices(sessions, lambda session: deletions.go_on(session, now, BATCH), least=1)
     kept = now - timedelta(days=retention_days)
     await _in_slices(sessions, lambda session: outbox.forget_settled(session, kept, SLICE))
     await _in_slices(sessions, lambda session: removed.forget(session, kept, SLICE))
@@ -73,11 +78,12 @@ async def prune_once(sessions: Sessions, retention_days: int) -> None:
     await _in_slices(sessions, lambda session: incidents.forget(session, months, SLICE))
 
 
-async def _in_slices(sessions: Sessions, forget: Callable[[AsyncSession], Awaitable[int]]) -> None:
-    """Each slice in a transaction of its own; so many in a round that it catches up, and ends."""
-    for _ in range(SLICES):
+async def _in_slices(sessions: Sessions, forget: Callable[[AsyncSession], Awaitable[int]], least: int = SLICE) -> None:
+    """Each slice in a transaction of its own; so many in a round that it catches up, and ends. Fewer rows than `least` say that
+    there is nothing more."""
+    for _ in range(SLICES if least == SLICE else ROUNDS):
         async with sessions() as session:
             gone = await forget(session)
             await session.commit()
-        if gone < SLICE:
+        if gone < least:
             return

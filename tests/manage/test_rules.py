@@ -1,5 +1,6 @@
 """Every page names who may see it, and the rule is held before the page is reached."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.domain.role import LEAST, RANKS, Action, Role, may
 from app.manage.access import ANYONE, RULE, SIGNED_IN, Member, PageRoutes, Rule
-from tests.manage.pages.visitor import Browser, joined, signed_up
+from tests.manage.pages.visitor import Browser, Person, joined, signed_up
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +34,11 @@ def pages(world: World) -> Iterator[tuple[str, str, Any]]:
             yield from ((method, path, rule) for method in context.methods or ())
 
 
+def filled(world: World, path: str) -> str:
+    """A path with the world's project, and ids that nobody has."""
+    return path.replace("{project}", str(world.project.id)).format_map(defaultdict(uuid4))
+
+
 async def test_every_route_is_of_the_api_or_open_or_has_a_rule(world: World) -> None:
     """A new page without one turns this red: add it to the PageRoutes of its file, with who may see it."""
     found = list(pages(world))
@@ -48,7 +54,7 @@ async def test_whoever_is_not_signed_in_sees_only_what_is_for_anyone(world: Worl
         for method, path, rule in pages(world):
             if rule == ANYONE:
                 continue
-            asked = path.format(project=world.project.id)
+            asked = filled(world, path)
             page = await (browser.see(asked) if method in ("GET", "HEAD") else browser.send(asked))
             assert (page.status, page.goes_to.partition("?")[0]) == (303, "/login"), (method, path)
 
@@ -58,7 +64,7 @@ async def test_a_form_of_another_site_is_refused_by_every_page(world: World) -> 
     async with Browser(world) as browser:
         for method, path, _ in pages(world):
             if method not in ("GET", "HEAD"):
-                page = await browser.send(path.format(project=world.project.id), origin="https://evil.example")
+                page = await browser.send(filled(world, path), origin="https://evil.example")
                 assert page.status == 403, (method, path)
 
 
@@ -92,6 +98,30 @@ async def test_a_page_of_a_project_is_reached_by_the_roles_of_its_rule_alone(wor
     async with Browser(world) as browser:
         page_of_theirs = await browser.see(f"/projects/{world.project.id}/trial?a=b")
         assert page_of_theirs.goes_to == f"/login?next=%2Fprojects%2F{world.project.id}%2Ftrial%3Fa%3Db"
+
+
+async def test_every_page_of_a_project_refuses_lower_roles_and_outsiders(world: World) -> None:
+    """All of them as they are: 403 in words for too low a role; for who is no member the answer of a project that is not there.
+    Nothing is changed by any of it."""
+    walked = [(method, path, rule) for method, path, rule in pages(world) if isinstance(rule, Action) and method != "HEAD"]
+    assert len(walked) >= 15
+    outsider = await signed_up(world, "outsider@example.org")
+    people: list[tuple[Role | None, Person]] = [(None, outsider)]
+    for role in Role:
+        people.append((role, await signed_up(world, f"{role}@example.org")))
+        await joined(world, people[-1][1], role)
+    before = await world.rows("SELECT p::text FROM projects p UNION ALL SELECT m::text FROM memberships m")
+    for role, person in people:
+        async with Browser(world) as browser:
+            await browser.sign_in(person)
+            for method, path, rule in walked:
+                if role is not None and may(role, rule):
+                    continue
+                asked = filled(world, path)
+                page = await (browser.see(asked) if method == "GET" else browser.send(asked, {"name": "x", "role": "owner"}))
+                assert page.status == (404 if role is None else 403), (role, method, path)
+                assert ("may not" in page.text) == (role is not None)
+    assert await world.rows("SELECT p::text FROM projects p UNION ALL SELECT m::text FROM memberships m") == before
 
 
 def test_each_role_may_all_that_a_lower_one_may_and_only_owners_may_all() -> None:

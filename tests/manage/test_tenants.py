@@ -60,12 +60,12 @@ async def theirs(world: World) -> dict[str, str]:
 
 
 async def everything(world: World) -> dict[str, Any]:
-    """The whole database, as text."""
+    """The whole database, as text; that a key was used is noted on the key itself."""
     found = {}
     for name in EVERYTHING:
-        found[name] = (
-            await world.rows(f"SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') AS rows FROM {name} t")
-        )[0]["rows"]
+        rows = f"SELECT (to_jsonb(t) - 'last_used_at')::text AS line FROM {name} t"
+        (all_of_it,) = await world.rows(f"SELECT coalesce(string_agg(line, E'\\n' ORDER BY line), '') AS rows FROM ({rows}) t")
+        found[name] = all_of_it["rows"]
     return found
 
 

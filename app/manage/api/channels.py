@@ -2,15 +2,20 @@
 for a signing secret that was made here: it is shown once."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic
+from app.domain.audit_action import AuditAction
 from app.errors import Invalid
 from app.manage import actions
+from app.manage.acting import Program
 from app.manage.api.delivery_shape import shape as delivery_shape
 from app.manage.api.described import body
 from app.manage.api.described.channels import (
@@ -26,7 +31,8 @@ from app.manage.api.described.channels import (
 from app.manage.api.described.incidents import Deliveries
 from app.manage.api.given import Fields
 from app.manage.api.wire import ChannelId, id_of, instant
-from app.store import blackouts, channels
+from app.store import audit_entries, blackouts, channels
+from app.store.audit_entries import Actor, Entry
 from app.store.tables import ChannelRow, DeliveryRow
 from app.web import Given, House, Now, Session, Shared, Writer, caller_of, transaction, writer_of
 
@@ -47,7 +53,7 @@ async def list_channels(caller: Writer, session: Session) -> JSONResponse:
 
 
 @routes.post("/channels", status_code=201, response_model=NewChannel, openapi_extra=body(ChannelBody, EXAMPLE, required=True))
-async def create_channel(caller: Writer, session: Session, house: House, given: Given, now: Now) -> JSONResponse:
+async def create_channel(caller: Writer, actor: Program, session: Session, house: House, given: Given, now: Now) -> JSONResponse:
     """Make a channel: `kind`, `name`, and the settings of its kind. A signing secret made here is shown this once."""
     fields, own = Fields(given), _settings(given)
     kind = fields.line("kind", LONGEST_NAME)
@@ -61,6 +67,7 @@ async def create_channel(caller: Writer, session: Session, house: House, given: 
     }  # fmt: skip
     row["secret"] = _sealed(house, caller.project, row["id"], secrets)
     await channels.add(session, row)
+    await _log(session, actor, AuditAction.CHANNEL_CREATED, ChannelRow(**row), now)
     made = {"secret": secrets["secret"]} if "secret" in secrets and not own.get("secret") else {}
     return JSONResponse(shape(ChannelRow(**row)) | made, 201)
 
@@ -72,7 +79,9 @@ async def get_channel(channel: ChannelId, caller: Writer, session: Session) -> J
 
 
 @routes.post("/channels/{channel}", response_model=Channel, openapi_extra=body(ChannelEdit, EXAMPLE_EDIT))
-async def edit_channel(channel: ChannelId, caller: Writer, session: Session, house: House, given: Given) -> JSONResponse:
+async def edit_channel(
+    channel: ChannelId, caller: Writer, actor: Program, session: Session, house: House, given: Given, now: Now
+) -> JSONResponse:
     """Change name or `hears`, or replace the settings of its kind as a whole (a webhook's signing secret stays unless another
     is given). A channel that was disabled is in use again."""
     row = await channels.get(session, caller.project, id_of(channel), lock=True)
@@ -84,14 +93,16 @@ async def edit_channel(channel: ChannelId, caller: Writer, session: Session, hou
     if own:
         columns |= _replaced(house, row, own)
     await channels.edit(session, row.project_id, row.id, columns)
+    await _log(session, actor, AuditAction.CHANNEL_CHANGED, row, now, sorted(columns))
     return JSONResponse(shape(await channels.get(session, row.project_id, row.id)))
 
 
 @routes.delete("/channels/{channel}", response_model=Channel)
-async def delete_channel(channel: ChannelId, caller: Writer, session: Session, now: Now) -> JSONResponse:
+async def delete_channel(channel: ChannelId, caller: Writer, actor: Program, session: Session, now: Now) -> JSONResponse:
     """Delete a channel for good; what waits for it is not told through it any more. Answers with what it was."""
     row = await channels.get(session, caller.project, id_of(channel))
     await channels.remove(session, caller.project, row.id, now)
+    await _log(session, actor, AuditAction.CHANNEL_DELETED, row, now)
     return JSONResponse(shape(row))
 
 
@@ -138,6 +149,14 @@ def shape(row: ChannelRow) -> dict[str, Any]:
         "why": row.disabled_why, "created_at": instant(row.created_at), "failing_since": instant(row.failing_since),
         "breaker": "closed" if row.open_until is None else "open", "next_try": instant(row.open_until), **row.settings,
     }  # fmt: skip
+
+
+async def _log(
+    session: AsyncSession, actor: Actor, action: AuditAction, row: ChannelRow, now: datetime, changed: Sequence[str] = ()
+) -> None:
+    """Which parts were changed, never to what: settings may be secrets."""
+    details = {"channel": str(row.id), **({"changed": list(changed)} if changed else {})}
+    await audit_entries.write(session, actor, Entry(action, f"{row.kind} {row.name}".strip(), row.project_id, details), now)
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:

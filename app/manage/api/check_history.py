@@ -14,7 +14,7 @@ from app.manage.api.described.history import Flips, Pings, Runs, Transitions
 from app.manage.api.described.incidents import Incidents
 from app.manage.api.incidents import shape as incident_shape
 from app.manage.api.wire import PAGE, Before, CheckId, CheckKey, Version, id_of, instant, read_before
-from app.store import checkins, incidents, monitors, runs
+from app.store import accounts, checkins, incidents, monitors, runs
 from app.store.tables import RunRow, TransitionRow
 from app.web import Caller, House, Now, Session, Writer
 
@@ -36,7 +36,8 @@ Unix = Annotated[int | None, Query(description="Unix time", ge=0, le=LAST_SECOND
 async def list_pings(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
     """The newest pings, newest first."""
     row = await monitors.get(session, caller.project, id_of(check))
-    heard = await checkins.listed(session, caller.project, row.id, min(house.log_limit, MOST_PINGS))
+    shown = await accounts.log_limit(session, caller.project, house.log_limit)
+    heard = await checkins.listed(session, caller.project, row.id, min(shown, MOST_PINGS))
     own = f"{house.base_url}/api/v{version}/checks/{row.id}/pings"
     return JSONResponse({"pings": [_ping(ping, own) for ping in heard]})
 
@@ -45,7 +46,8 @@ async def list_pings(check: CheckId, caller: Writer, session: Session, house: Ho
 async def get_ping_body(check: CheckId, n: str, caller: Writer, session: Session, house: House) -> Response:
     """What came with a ping, byte for byte."""
     row = await monitors.get(session, caller.project, id_of(check))
-    if not (n.isascii() and n.isdigit() and len(n) <= DIGITS) or int(n) <= row.heard - house.log_limit:
+    shown = await accounts.log_limit(session, caller.project, house.log_limit)
+    if not (n.isascii() and n.isdigit() and len(n) <= DIGITS) or int(n) <= row.heard - shown:
         raise NotFound("not found")
     body = await checkins.body(session, caller.project, row.id, int(n))
     headers = {"content-type": "text/plain", "content-disposition": f'attachment; filename="ping-{int(n)}.txt"'}

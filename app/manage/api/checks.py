@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.slug import slug_of
 from app.manage import actions
+from app.manage.acting import Program
 from app.manage.actions import Wanted
 from app.manage.api.check_given import NEW_RULE, CheckGiven, chosen, read_check
 from app.manage.api.check_list import all_shown, one_shown
@@ -91,25 +92,31 @@ async def edit_check(
 
 
 @routes.delete("/checks/{check}", response_model=Check)
-async def delete_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
+async def delete_check(
+    check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version
+) -> JSONResponse:
     """Delete a check for good; answers with what it was."""
     row = await monitors.get(session, caller.project, id_of(check))
     answer = await one_shown(session, house, caller, version, row.id)
-    await actions.remove(session, caller.project, row.id, house.margin)
+    await actions.remove(session, caller.project, row.id, house.margin, actor)
     return JSONResponse(answer)
 
 
 @routes.post("/checks/{check}/pause", response_model=Check)
-async def pause_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
+async def pause_check(
+    check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version
+) -> JSONResponse:
     """Expect nothing of it until it is heard again or resumed."""
-    await actions.pause(session, caller.project, id_of(check), house.margin)
+    await actions.pause(session, caller.project, id_of(check), house.margin, actor)
     return JSONResponse(await one_shown(session, house, caller, version, id_of(check)))
 
 
 @routes.post("/checks/{check}/resume", response_model=Check, responses=ON_CONFLICT)
-async def resume_check(check: CheckId, caller: Writer, session: Session, house: House, version: Version) -> JSONResponse:
+async def resume_check(
+    check: CheckId, caller: Writer, actor: Program, session: Session, house: House, version: Version
+) -> JSONResponse:
     """Make a paused check new again."""
-    await actions.resume(session, caller.project, id_of(check), house.margin)
+    await actions.resume(session, caller.project, id_of(check), house.margin, actor)
     return JSONResponse(await one_shown(session, house, caller, version, id_of(check)))
 
 

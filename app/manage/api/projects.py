@@ -9,13 +9,16 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
+from app.domain.audit_action import AuditAction
 from app.errors import NotFound
+from app.manage.acting import Program
 from app.manage.api.described import body
 from app.manage.api.described.projects import EXAMPLE, Project, ProjectBody, Projects
 from app.manage.api.given import Fields, wrong
 from app.manage.api.wire import ProjectId, Version, id_of, instant
-from app.store import accounts, monitors
+from app.store import accounts, audit_entries, monitors
 from app.store.accounts import Caller as Known
+from app.store.audit_entries import Entry
 from app.web import Caller, Given, House, Now, Session, Shared, Writer
 
 routes = APIRouter(tags=["projects"])
@@ -39,7 +42,7 @@ async def get_project(project: ProjectId, caller: Caller, session: Session, hous
 
 @routes.post("/projects/{project}", response_model=Project, openapi_extra=body(ProjectBody, EXAMPLE))
 async def edit_project(
-    project: ProjectId, caller: Writer, session: Session, house: House, version: Version, given: Given, now: Now
+    project: ProjectId, caller: Writer, actor: Program, session: Session, house: House, version: Version, given: Given, now: Now
 ) -> JSONResponse:
     """Rename it, or with `ping_key` change the key of its pings by slug at once: `new` makes another, null takes it away, and
     a key of 20 characters or more that was in use elsewhere is taken over."""
@@ -51,8 +54,10 @@ async def edit_project(
         raise wrong("name", "is too short")
     if fields.has("ping_key"):
         await accounts.set_ping_key(session, caller.project, _ping_key(fields), now)
+        await audit_entries.write(session, actor, Entry(AuditAction.PING_KEY_CHANGED, project=caller.project), now)
     if name is not None:
         await accounts.rename(session, caller.project, name)
+        await audit_entries.write(session, actor, Entry(AuditAction.PROJECT_RENAMED, name, caller.project), now)
     return JSONResponse(await shown(session, house, caller, version))
 
 
@@ -61,7 +66,7 @@ async def shown(session: AsyncSession, house: Shared, caller: Known, version: in
     row = await accounts.project(session, caller.project)
     return {
         "id": str(row.id), "name": row.name, **({"ping_key": row.ping_key} if caller.may_write else {}),
-        "monitor_limit": row.monitor_limit, "n_checks": await monitors.count(session, row.id),
+        "monitor_limit": accounts.monitor_limit(row), "n_checks": await monitors.count(session, row.id),
         "badges_url": f"{house.base_url}/api/v{version}/badges/", "created_at": instant(row.created_at),
     }  # fmt: skip
 

@@ -1,15 +1,17 @@
 """The frame around every page: how a template becomes an answer, and an error a page."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.domain.role import Action, may
 from app.manage.pages.static import static_path
-from app.visitor import SignInFirst
+from app.visitor import ProveAgain, SignInFirst
 from app.web import Shared, shared
 
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -29,12 +31,13 @@ TEMPLATES = Environment(
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail` and these values. What it does
-    not know is an error, never a blank."""
+    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail`, `may`, `day`, `moment` and these
+    values. What it does not know is an error, never a blank."""
     house = shared(request)
     given = {
         "url": lambda path: url(house, path), "static": lambda name: url(house, static_path(name)),
         "visitor": getattr(request.state, "visitor", None), "theme": _theme(request), "sends_mail": house.sends_mail,
+        "may": lambda role, action: may(role, Action[action]), "day": day, "moment": _moment,
     }  # fmt: skip
     return HTMLResponse(TEMPLATES.get_template(template).render({**given, **values}), status, HEADERS)
 
@@ -55,6 +58,12 @@ def ours(path: str) -> str:
     return "/" if elsewhere else path
 
 
+def sentence(words: object) -> str:
+    """Words as errors have them, as a sentence on a page."""
+    text = str(words)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def error_page(request: Request, status: int, said: str, request_id: str) -> Response:
     """An error in words; `request_id` is what the operator finds it by."""
     title = TITLES.get(status, "That did not work")
@@ -62,14 +71,34 @@ def error_page(request: Request, status: int, said: str, request_id: str) -> Res
 
 
 def send_to_sign_in(app: FastAPI) -> None:
-    """Whoever must be signed in is sent there, and after that to the page they wanted."""
+    """Whoever must be signed in, or prove again who they are, is sent there, and after that to the page they wanted."""
     app.add_exception_handler(SignInFirst, _sign_in_first)
+    app.add_exception_handler(ProveAgain, _prove_again)
 
 
 async def _sign_in_first(request: Request, _: Exception) -> Response:
     wanted = request.scope["path"] if request.method in ("GET", "HEAD") else "/"
     query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
     return go_to(request, "/login" + (f"?{urlencode({'next': wanted + query})}" if wanted != "/" else ""))
+
+
+async def _prove_again(request: Request, _: Exception) -> Response:
+    """A form is not sent on by itself: they go back to the page that it stands on."""
+    wanted = request.scope["path"]
+    if request.method not in ("GET", "HEAD"):
+        prefix = shared(request).prefix
+        wanted = ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix))
+    return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
+
+
+def day(at: datetime) -> str:
+    """As in 5 December 2026, 14:05 UTC."""
+    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def _moment(at: datetime | None) -> str:
+    """As in 2026-12-05 14:05; never for none."""
+    return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _theme(request: Request) -> str:

@@ -14,6 +14,7 @@ from app.store.tables.people import (
     LetterRow,
     LinkRow,
     MembershipRow,
+    PauseRow,
     SessionRow,
     UserRow,
 )
@@ -27,7 +28,7 @@ from app.store.tables.watching import AuditRow, CountRow, NoticeRow
 __all__ = [
     "AddressRow", "ApiKeyRow", "AttemptRow", "AuditEntryRow", "AuditRow", "Base", "BlackoutRow", "CanaryRow", "ChannelRow",
     "CheckInRow", "CountRow", "DeliveryRow", "HeartbeatRow", "HoldRow", "IdempotencyRow", "IncidentRow", "InvitationRow",
-    "KeptCheckInRow", "LetterRow", "LinkRow", "MembershipRow", "MonitorRow", "NoticeRow", "ProjectRow", "RemovedMonitorRow",
-    "ReportedRunRow", "RunRow", "SessionRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow", "UnheardRow",
-    "UserRow",
+    "KeptCheckInRow", "LetterRow", "LinkRow", "MembershipRow", "MonitorRow", "NoticeRow", "PauseRow", "ProjectRow",
+    "RemovedMonitorRow", "ReportedRunRow", "RunRow", "SessionRow", "SubscriptionRow", "SyncRow", "TickRow", "TransitionRow",
+    "UnheardRow", "UserRow",
 ]  # fmt: skip

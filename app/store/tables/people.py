@@ -150,6 +150,21 @@ class InvitationRow(Base):
     )  # fmt: skip
 
 
+class PauseRow(Base):
+    """A monitor that was paused, by whom, while the members of its project are not told of it yet."""
+
+    __tablename__ = "pauses"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    project_id: Mapped[UUID]
+    monitor: Mapped[str]
+    actor: Mapped[str]
+    at: Mapped[datetime]
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
+        Index("pauses_of_project", "project_id"),
+    )
+
+
 class AuditEntryRow(Base):
     """Who did what, as it was written: a trigger refuses changes. `actor` in words, an address or a key's hint. It goes with its
     project; of no project, with its user; else after 13 months."""

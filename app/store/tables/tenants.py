@@ -10,7 +10,8 @@ from app.store.tables.columns import Base
 
 
 class ProjectRow(Base):
-    """A tenant: everything else belongs to one. `delete_at`: when it goes, unless somebody repents."""
+    """A tenant: everything else belongs to one. `delete_at`: when it goes, unless somebody repents. `pauses_told_at`: when its
+    members were last told of monitors that were paused."""
 
     __tablename__ = "projects"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -22,6 +23,7 @@ class ProjectRow(Base):
     monitor_limit: Mapped[int | None]
     plan: Mapped[str] = mapped_column(server_default="unlimited")
     delete_at: Mapped[datetime | None]
+    pauses_told_at: Mapped[datetime | None]
     __table_args__ = (
         CheckConstraint("plan IN ('unlimited', 'free')", name="projects_plan"),
         Index("projects_badge_key", "badge_key", unique=True),
@@ -31,7 +33,7 @@ class ProjectRow(Base):
 
 class ApiKeyRow(Base):
     """A key, as its hash: ours with its scope (rw, ro, ping), or with a `service` that service's own key, by which its ping URLs
-    and its sync find the project."""
+    and its sync find the project. `made_by`: whom, in words; `last_used_at`: by the API, to the minute."""
 
     __tablename__ = "api_keys"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -43,6 +45,8 @@ class ApiKeyRow(Base):
     service: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    made_by: Mapped[str] = mapped_column(server_default="")
+    last_used_at: Mapped[datetime | None]
     __table_args__ = (ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),)
 
 

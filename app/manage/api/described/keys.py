@@ -40,6 +40,8 @@ class Key(BaseModel):
     service: Literal["", "cronitor", "cronradar", "sentry"] = Field(description="Of another service: whose it is")
     hint: str = Field(description="How it begins", examples=["mb_rw_4fK8"])
     created_at: str = Field(examples=[AT])
+    made_by: str = Field(description="Who made it, in words; empty: it came with the project", examples=["anna@example.com"])
+    last_used_at: str | None = Field(description="When the API was last called with it, to the minute", examples=[AT])
 
 
 class NewKey(Key):

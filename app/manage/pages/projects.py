@@ -1,0 +1,92 @@
+"""Projects: a new one, and what one is called."""
+
+from fastapi import Request, Response
+
+from app.domain.audit_action import AuditAction
+from app.domain.plan import PlanName, notice, plan_of
+from app.domain.role import Action, Role
+from app.manage.access import SIGNED_IN, Member, PageRoutes
+from app.manage.acting import Person
+from app.manage.pages.form import Form, Sent
+from app.manage.pages.frame import go_to, render
+from app.store import accounts, audit_entries, memberships, monitors
+from app.store.audit_entries import Entry
+from app.store.memberships import Membership
+from app.visitor import SignedIn
+from app.web import House, Now, Session
+
+pages = PageRoutes()
+
+LONGEST_NAME = 100
+MOST_OWNED = 50
+
+
+@pages.get("/projects/new", SIGNED_IN)
+async def new_project(request: Request) -> Response:
+    """The form for one."""
+    return render(request, "project_new.html", form=Form())
+
+
+@pages.post("/projects", SIGNED_IN)
+async def create_project(
+    request: Request, form: Sent, visitor: SignedIn, house: House, actor: Person, session: Session, now: Now
+) -> Response:
+    """Make a project; whoever makes it owns it."""
+    name = named(form)
+    await memberships.one_founder(session, visitor.user)
+    if form.is_fine and await memberships.owned(session, visitor.user) >= MOST_OWNED:
+        form.refuse("all", f"You own {MOST_OWNED} projects, which is the most that one person may.")
+    if not form.is_fine:
+        return render(request, "project_new.html", 400, form=form)
+    plan = PlanName.FREE if house.plans else PlanName.UNLIMITED
+    project, _ = await accounts.found_project(session, name, None, now, plan=plan)
+    await memberships.add(session, project, visitor.user, Role.OWNER, now)
+    await audit_entries.write(session, actor, Entry(AuditAction.PROJECT_CREATED, name, project, {"plan": plan.value}), now)
+    return go_to(request, f"/projects/{project}/settings")
+
+
+@pages.get("/projects/{project}", Action.SEE)
+async def project_page(request: Request, member: Member) -> Response:
+    """For now its settings are its first page."""
+    return go_to(request, f"/projects/{member.project}/settings")
+
+
+@pages.get("/projects/{project}/settings", Action.SEE)
+async def settings_page(request: Request, member: Member, session: Session) -> Response:
+    """What it is called, what it may have and has."""
+    return await _settings(request, session, member, Form())
+
+
+@pages.post("/projects/{project}/settings", Action.EDIT_PROJECT)
+async def rename(request: Request, form: Sent, member: Member, actor: Person, session: Session, now: Now) -> Response:
+    """Call it something else."""
+    name = named(form)
+    if not form.is_fine:
+        return await _settings(request, session, member, form, 400)
+    before = (await accounts.project(session, member.project, lock=True)).name
+    if name != before:
+        await accounts.rename(session, member.project, name)
+        entry = Entry(AuditAction.PROJECT_RENAMED, name, member.project, {"from": before})
+        await audit_entries.write(session, actor, entry, now)
+    return go_to(request, f"/projects/{member.project}/settings")
+
+
+async def _settings(request: Request, session: Session, member: Membership, form: Form, status: int = 200) -> Response:
+    row = await accounts.project(session, member.project)
+    plan, count = plan_of(row.plan), await monitors.count(session, member.project)
+    limit, people = accounts.monitor_limit(row), await memberships.count(session, member.project)
+    notices = [words for words in (notice(count, limit, "checks"), notice(people, plan.members, "members")) if words]
+    return render(
+        request, "project_settings.html", status, form=form, member=member, row=row, plan=plan, count=count, limit=limit,
+        people=people, notices=notices,
+    )  # fmt: skip
+
+
+def named(form: Form) -> str:
+    """The name that was typed; the form says what is wrong with it."""
+    name = form.text("name", LONGEST_NAME)
+    if not name:
+        form.refuse("name", "give it a name")
+    elif not name.isprintable():
+        form.refuse("name", "leave out the character that cannot be shown")
+    return name

@@ -1,0 +1,56 @@
+"""Monitors that were paused, for as long as their project's members are not told of it: it is what an attacker would do."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.store.tables import PauseRow
+
+TOLD_EVERY = timedelta(minutes=1)
+
+# Projects with something to tell, a minute after they were told last; those that another worker has in hand are passed over.
+DUE = text("""
+    UPDATE projects SET pauses_told_at = :now WHERE id IN (
+        SELECT id FROM projects p
+        WHERE EXISTS (SELECT FROM pauses WHERE project_id = p.id) AND (pauses_told_at IS NULL OR pauses_told_at <= :before)
+        LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id, name""")
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A monitor's name, and who paused it."""
+
+    monitor: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A project, and what was paused in it, oldest first."""
+
+    project: UUID
+    name: str
+    paused: list[Paused]
+
+
+async def note(session: AsyncSession, project: UUID, monitor: str, actor: str, now: datetime) -> None:
+    """It was paused: its members are told if this transaction is committed."""
+    await session.execute(insert(PauseRow).values(project_id=project, monitor=monitor, actor=actor, at=now))
+
+
+async def take(session: AsyncSession, now: datetime, limit: int = 100) -> list[Untold]:
+    """What is to be told now; it counts as told if this transaction is committed. Each project at most once a minute."""
+    due = (await session.execute(DUE, {"now": now, "before": now - TOLD_EVERY, "limit": limit})).all()
+    if not due:
+        return []
+    mine = delete(PauseRow).where(PauseRow.project_id.in_([project for project, _ in due]))
+    taken = mine.returning(PauseRow.project_id, PauseRow.id, PauseRow.monitor, PauseRow.actor)
+    rows = sorted(await session.execute(taken), key=lambda row: row.id)
+    return [
+        Untold(project, name, [Paused(row.monitor, row.actor) for row in rows if row.project_id == project])
+        for project, name in due
+    ]
