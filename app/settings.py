@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=90, ge=2, le=3650)
     metrics_token: str = ""
     docs: bool = True
+    registration: Literal["open", "closed"] = "closed"
     smtp_host: str = ""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_user: str = ""

@@ -79,6 +79,7 @@ class Shared:
     ping_email_domain: str = ""  # empty: no pings by mail
     proxies: Proxies = field(default_factory=Proxies)
     sends_mail: bool = False  # whether a mail server is set, so that letters to people go out
+    registration_open: bool = False  # whether anybody may sign up; else whoever was invited
     written: ByteCache = field(default_factory=ByteCache)  # checks as the API wrote them, by their stamps (store/listings.py)
 
     @property
@@ -90,6 +91,11 @@ class Shared:
     def prefix(self) -> str:
         """The path below which people reach the service; empty at the root."""
         return urlsplit(self.base_url).path.rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """The public address as people know it, without its scheme."""
+        return urlsplit(self.base_url).netloc
 
     def sender_of(self, request: Request) -> str:
         """The address that a request came from, as our own proxies say it."""

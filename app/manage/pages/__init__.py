@@ -3,10 +3,13 @@
 from fastapi import APIRouter
 
 from app.manage.pages.overview import pages as overview
+from app.manage.pages.set_up import pages as set_up
 from app.manage.pages.sign_in import pages as sign_in
+from app.manage.pages.sign_in_by_link import pages as sign_in_by_link
+from app.manage.pages.sign_up import pages as sign_up
 from app.manage.pages.static import pages as static
 
-PAGES = (static, sign_in, overview)
+PAGES = (static, sign_in, sign_in_by_link, sign_up, set_up, overview)
 
 
 def page_routes() -> APIRouter:
