@@ -2,6 +2,9 @@
 
 from fastapi import APIRouter
 
+from app.manage.pages.account import pages as account
+from app.manage.pages.account_address import pages as account_address
+from app.manage.pages.account_password import pages as account_password
 from app.manage.pages.overview import pages as overview
 from app.manage.pages.set_up import pages as set_up
 from app.manage.pages.sign_in import pages as sign_in
@@ -9,7 +12,7 @@ from app.manage.pages.sign_in_by_link import pages as sign_in_by_link
 from app.manage.pages.sign_up import pages as sign_up
 from app.manage.pages.static import pages as static
 
-PAGES = (static, sign_in, sign_in_by_link, sign_up, set_up, overview)
+PAGES = (static, sign_in, sign_in_by_link, sign_up, set_up, overview, account, account_password, account_address)
 
 
 def page_routes() -> APIRouter:

@@ -16,7 +16,7 @@ from app.manage.pages.entry import Asking
 from app.manage.pages.frame import render
 from app.store import attempts, blackouts, letters, links
 from app.store.links import Link
-from app.web import Session, Shared, transaction
+from app.web import Session, Shared
 
 TOLD_FOR = timedelta(days=1)  # how long a letter that only tells of something is of use
 NO_MAIL = "this service sends no mail yet: whoever runs it makes accounts, and links to sign in, on its command line"
@@ -28,12 +28,11 @@ def need_mail(house: Shared) -> None:
         raise Forbidden(NO_MAIL)
 
 
-async def count_letter(house: Shared, asking: Asking) -> None:
+async def count_letter(session: Session, asking: Asking) -> None:
     """One more letter asked for, whether or not it is sent. Raises TooMany."""
-    async with transaction(house) as session:
-        now = await blackouts.now(session)
-        await attempts.count(session, LETTER_ADDRESS, network_of(asking.address), now)
-        await attempts.count(session, LETTER_ACCOUNT, mailbox.key_of(asking.email), now)
+    now = await blackouts.now(session)
+    await attempts.count(session, LETTER_ADDRESS, network_of(asking.address), now)
+    await attempts.count(session, LETTER_ACCOUNT, mailbox.key_of(asking.email), now)
 
 
 async def send_link(

@@ -40,7 +40,8 @@ async def ask(request: Request, form: Sent, house: House) -> Response:
         form.refuse("email", "give one e-mail address such as anna@example.com")
         return _form(request, form, wanted, 400)
     try:
-        await count_letter(house, asking)
+        async with transaction(house) as session:
+            await count_letter(session, asking)
     except TooMany as error:
         form.refuse("all", f"Too many letters were asked for. Try again in {in_words(error.retry_after)}.")
         return slow_down(_form(request, form, wanted, 429), error)

@@ -55,7 +55,8 @@ async def sign_up(request: Request, form: Sent, house: House, threads: PasswordT
     if not form.is_fine:
         return _form(request, form, wanted, 400)
     try:
-        await count_letter(house, asking)
+        async with transaction(house) as session:
+            await count_letter(session, asking)
     except TooMany as error:
         form.refuse("all", f"Too many letters were asked for. Try again in {in_words(error.retry_after)}.")
         return slow_down(_form(request, form, wanted, 429), error)

@@ -91,11 +91,13 @@ async def test_a_planted_session_is_not_the_one_that_a_link_opens(dsn: str, anyi
 
 async def test_over_https_the_cookies_are_for_this_host_alone(dsn: str, anyio_backend: str) -> None:
     """That of the asking browser too: nobody plants it from a neighbour's domain."""
-    async with mailing(dsn, base_url="https://beat.example/mb") as (world, _):
-        async with Browser(world, base_url="https://beat.example") as browser:
-            page = await browser.send("/mb/login/link", {"email": "first@example.org"})
-            assert page.headers["set-cookie"].startswith("__Host-missedbeat-browser=")
-            assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(page.headers["set-cookie"].split("; "))
+    async with (
+        mailing(dsn, base_url="https://beat.example/mb") as (world, _),
+        Browser(world, base_url="https://beat.example") as browser,
+    ):
+        page = await browser.send("/mb/login/link", {"email": "first@example.org"})
+        assert page.headers["set-cookie"].startswith("__Host-missedbeat-browser=")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(page.headers["set-cookie"].split("; "))
 
 
 async def test_whoever_has_a_shell_prints_a_link_where_there_is_no_mail(world: World, anna: Person, browser: Browser) -> None:

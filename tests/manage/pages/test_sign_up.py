@@ -69,11 +69,9 @@ async def test_a_link_opens_once_in_the_browser_that_asked_and_looking_uses_noth
                 await looker.see(path)
                 await looker.client.head(path)
         page = await other.see(path)
-        assert (page.status, "in another browser" in page.text, "Ask for a new one in this browser" in page.text) == (
-            410,
-            True,
-            True,
-        )
+        assert page.status == 410
+        assert "was asked for in another browser" in page.text
+        assert "Ask for a new one in this browser" in page.text
         assert (await other.send("/signup/confirm", {"token": token})).status == 410
         assert await world.rows(USERS) == []
         assert (await pressed(browser, path)).status == 303
@@ -158,11 +156,8 @@ async def test_nobodys_mailbox_is_flooded_from_here(dsn: str, anyio_backend: str
         assert page.value("email") == "first@example.org"
         assert len(await mailbox.mails()) == LETTER_ACCOUNT.at_once
         async with Browser(world) as browser:
-            statuses = [
-                (await browser.send("/login/link", {"email": f"{n}@example.org"})).status
-                for n in range(LETTER_ADDRESS.at_once + 1)
-            ]
-        assert statuses == [200] * LETTER_ADDRESS.at_once + [429]
+            pages = [await browser.send("/login/link", {"email": f"{n}@example.org"}) for n in range(LETTER_ADDRESS.at_once + 1)]
+        assert [page.status for page in pages] == [200] * LETTER_ADDRESS.at_once + [429]
 
 
 async def test_without_mail_the_pages_say_how_accounts_are_made(world: World, anna: Person, browser: Browser) -> None:
