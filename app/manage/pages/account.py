@@ -25,6 +25,7 @@ THEMES = {"auto": "As the system", "light": "Light", "dark": "Dark"}
 DONE = {
     "password": "Your password is changed, and all other browsers are signed out.",
     "address": "Your address is changed.",
+    "second-step-off": "The second step is off.",
     "sessions": "They are signed out.",
     "look": "Saved.",
 }
