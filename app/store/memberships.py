@@ -60,12 +60,12 @@ class Company:
 
 
 async def company(session: AsyncSession, user: UUID, lock: bool = False) -> list[Company]:
-    """All projects of a person, with whom they share each; `lock`: and nobody joins, leaves or is made something else in one until
-    this transaction ends."""
+    """All projects of a person, with whom they share each; `lock`: and nobody joins, leaves or is made something else in one
+    until this transaction ends."""
     mine = select(MembershipRow.project_id).where(MembershipRow.user_id == user)
     if lock:
         rows = select(ProjectRow.id).where(ProjectRow.id.in_(mine)).order_by(ProjectRow.id)
-        await session.execute(rows.with_for_update())
+        await session.execute(rows.with_for_update(key_share=True))
     theirs = aliased(MembershipRow)
     is_owner = theirs.role == Role.OWNER.value
     query = (
