@@ -7,6 +7,7 @@ from sqlalchemy import func, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
+from app.errors import BadSettings
 from app.store.tables import UserRow
 from app.store.vault import Vault
 
@@ -20,13 +21,20 @@ async def propose(session: AsyncSession, vault: Vault, user: UUID, secret: str) 
 
 
 def proposed(vault: Vault, user: UserRow) -> str | None:
-    """The secret that waits for its first code."""
-    return vault.open_for(PURPOSE, user.id, user.totp_pending)["secret"] if user.totp_pending is not None else None
+    """The secret that waits for its first code; None where there is none that can be opened."""
+    try:
+        return vault.open_for(PURPOSE, user.id, user.totp_pending)["secret"] if user.totp_pending is not None else None
+    except BadSettings:
+        return None
 
 
 def secret_of(vault: Vault, user: UserRow) -> str | None:
-    """The secret that counts; None for who has no second step. Raises BadSettings where the service's key is another."""
-    return vault.open_for(PURPOSE, user.id, user.totp_secret)["secret"] if user.totp_secret is not None else None
+    """The secret that counts; None for who has no second step, and where the service's key is another: then recovery codes alone
+    open it."""
+    try:
+        return vault.open_for(PURPOSE, user.id, user.totp_secret)["secret"] if user.totp_secret is not None else None
+    except BadSettings:
+        return None
 
 
 async def turn_on(session: AsyncSession, user: UUID, step: int, recovery_codes: list[str]) -> None:

@@ -67,7 +67,7 @@ async def use_code(session: Session, house: Shared, user: UserRow, code: str, no
     step = one_time_codes.step_of(secret, code, now, user.totp_last_step) if secret is not None else None
     if step is not None:
         return "code" if await second_steps.use_step(session, user.id, step) else None
-    is_one = secret is not None and await second_steps.use_recovery_code(session, user.id, one_time_codes.plain(code))
+    is_one = user.totp_secret is not None and await second_steps.use_recovery_code(session, user.id, one_time_codes.plain(code))
     return "recovery code" if is_one else None
 
 
