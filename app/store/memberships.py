@@ -64,8 +64,8 @@ async def company(session: AsyncSession, user: UUID, lock: bool = False) -> list
     until this transaction ends."""
     mine = select(MembershipRow.project_id).where(MembershipRow.user_id == user)
     if lock:
-        rows = select(ProjectRow.id).where(ProjectRow.id.in_(mine)).order_by(ProjectRow.id)
-        await session.execute(rows.with_for_update(key_share=True))
+        locked = select(ProjectRow.id).where(ProjectRow.id.in_(mine)).order_by(ProjectRow.id)
+        await session.execute(locked.with_for_update(key_share=True))
     theirs = aliased(MembershipRow)
     is_owner = theirs.role == Role.OWNER.value
     query = (

@@ -1,9 +1,10 @@
 """The second step of a sign-in: a secret that an app makes codes of, sealed, and codes to fall back on, hashed. Each code opens
 once."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import any_, func, literal, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
@@ -46,7 +47,7 @@ async def turn_on(session: AsyncSession, user: UUID, step: int, recovery_codes: 
 
 async def turn_off(session: AsyncSession, user: UUID) -> None:
     """Nothing of it is kept."""
-    given = {"totp_secret": None, "totp_pending": None, "totp_last_step": None, "recovery_codes": []}
+    given: dict[str, Any] = {"totp_secret": None, "totp_pending": None, "totp_last_step": None, "recovery_codes": []}
     await session.execute(update(UserRow).where(UserRow.id == user).values(**given))
 
 
@@ -66,6 +67,6 @@ async def use_step(session: AsyncSession, user: UUID, step: int) -> bool:
 async def use_recovery_code(session: AsyncSession, user: UUID, code: str) -> bool:
     """Use one up; False where it is none of theirs, or was used."""
     hashed = tokens.hashed(code)
-    used = update(UserRow).where(UserRow.id == user, UserRow.recovery_codes.any(hashed))
+    used = update(UserRow).where(UserRow.id == user, literal(hashed) == any_(UserRow.recovery_codes))
     used = used.values(recovery_codes=func.array_remove(UserRow.recovery_codes, hashed))
     return (await session.execute(used.returning(UserRow.id))).first() is not None

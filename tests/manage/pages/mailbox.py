@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Any
 
 from app.notify.email import Mailer
 from app.notify.letters import send_letters_once
@@ -42,7 +43,7 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mailing(dsn: str, **settings: str) -> AsyncIterator[tuple[World, Mailbox]]:
+async def mailing(dsn: str, **settings: Any) -> AsyncIterator[tuple[World, Mailbox]]:
     """A world that sends mail, in which somebody, `first@example.org`, has an account already."""
     async with MailReceiver() as receiver, living(dsn, smtp_host="127.0.0.1", **settings) as world:
         await signed_up(world, "first@example.org")

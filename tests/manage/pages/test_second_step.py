@@ -65,7 +65,7 @@ async def test_a_password_is_not_enough_any_more(world: World, anna: Person, bro
         assert app.recovery_codes[0].replace("-", "") not in row["whole"]
         assert "10 recovery codes left" in (await browser.see(STEP)).text
         page = await third.sign_in(anna, next="/account")
-        assert (page.status, page.goes_to) == (303, "/login/code?next=/account")
+        assert (page.status, page.goes_to) == (303, "/login/code?next=%2Faccount")
         assert "missedbeat" not in third.client.cookies
         assert len(await world.rows(SESSIONS)) == 1
         page = await third.see(page.goes_to)
@@ -146,7 +146,7 @@ async def test_a_link_by_mail_is_not_enough_either_and_a_new_password_ends_a_ste
         app = await turned_on(world, browser)
         await other.send("/login/link", {"email": first.email, "next": "/account"})
         page = await pressed(other, await mailbox.link())
-        assert page.goes_to == "/login/code?next=/account"
+        assert page.goes_to == "/login/code?next=%2Faccount"
         assert (await browser.send("/account/password", {"password": "another walk by the lake"})).status == 303
         assert (await with_code(other, await app.code())).goes_to == "/login"
         await other.send("/login", {"email": first.email, "password": "another walk by the lake"})

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from app.store.vault import Vault, set_up_token
-from tests.manage.pages.visitor import PASSWORD, Browser, signed_up
+from app.welcome import set_up_words
+from tests.manage.pages.visitor import PASSWORD, Browser
 from tests.world import SECRET_KEY, World
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ async def test_nobody_else_sets_a_public_service_up(world: World) -> None:
             page = await browser.see("/setup")
             assert (page.status, page.value("token")) == (200, None)
             for wrong in ("", "x", token()[:-1], token() + "x", "é"):
-                page = await browser.see("/setup", **{}) if not wrong else await browser.see(f"/setup?token={wrong}")
+                page = await browser.see(f"/setup?token={wrong}")
                 assert (page.value("token"), token() in page.html) == (None, False)
                 assert (await browser.send("/setup", {**ANNA, "token": wrong})).status == 403
     assert await world.rows("SELECT 1 FROM users") == []
@@ -64,7 +65,7 @@ async def test_of_two_who_set_it_up_at_once_one_is_the_first(world: World) -> No
     assert len(await world.rows("SELECT 1 FROM memberships")) == 1
 
 
-async def test_a_token_is_worth_nothing_elsewhere(world: World, browser: Browser) -> None:
-    """Another service, with another key, has another."""
-    await signed_up(world)
+async def test_the_terminal_shows_the_link_and_another_service_has_another(world: World) -> None:
+    """The token is of the service's key; nothing of it is kept anywhere."""
+    assert f"http://missedbeat.test/setup?token={token()}\n" in set_up_words(world.settings)
     assert set_up_token(Vault("another secret key, 32 characters and more")) != token()

@@ -48,8 +48,10 @@ async def test_an_address_that_has_an_account_is_answered_as_any_other_and_told_
         new = await other.send("/signup", {"email": "fresh@example.org", "password": "another long walk"})
         assert (known.status, known.text.replace("FIRST", "")) == (new.status, new.text.replace("fresh", ""))
         assert set(known.headers) == set(new.headers)
-        ((to, subject, path), (_, confirm, _)) = await mailbox.mails()
-        assert (to, subject, confirm) == ("first@example.org", "You have an account already", "Confirm your address")
+        mails = {to: (subject, path) for to, subject, path in await mailbox.mails()}
+        assert mails["fresh@example.org"][0] == "Confirm your address"
+        subject, path = mails["first@example.org"]
+        assert (len(mails), subject) == (2, "You have an account already")
         assert path.startswith("/login/link/open?token=")
         page = await pressed(browser, path)
         assert page.goes_to == "/"
@@ -122,7 +124,7 @@ async def test_where_registration_is_closed_only_the_invited_are_written_to(dsn:
 @pytest.mark.parametrize(
     ("typed", "wrong"),
     [
-        ({"email": "no address", "password": PASSWORD}, "Give one e-mail address".lower()),
+        ({"email": "no address", "password": PASSWORD}, "give one e-mail address"),
         ({"email": "anna@example.org", "password": "short"}, "use at least 8 characters"),
         ({"email": "anna@example.org", "password": "password1"}, "tried first"),
         ({"email": "anna-anna@example.org", "password": "anna-anna"}, "this is your address"),
