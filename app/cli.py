@@ -1,4 +1,4 @@
-"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project create, user create, doctor, dsn, demo."""
+"""The command `missedbeat-server`: serve, web, worker, smtpd, migrate, project …, user …, doctor, dsn, demo."""
 
 import asyncio
 import json
@@ -278,25 +278,27 @@ def _base_url(settings: Settings) -> str:
 
 def _announce(settings: Settings, dsn: str) -> None:
     """Say that it runs; on the first start make a project and say what to do next."""
-    from app.welcome import first_words, later_words
+    from app.welcome import first_words, later_words, set_up_words
 
-    made = asyncio.run(_first_project(dsn))
+    made, anybody = asyncio.run(_first_start(dsn))
     typer.echo(first_words(settings, made) if made is not None else later_words(settings))
+    if not anybody:
+        typer.echo(set_up_words(settings))
     sys.stdout.flush()
 
 
-async def _first_project(dsn: str) -> "NewProject | None":
-    from app.store import accounts
+async def _first_start(dsn: str) -> "tuple[NewProject | None, bool]":
+    """A project where there was none, and whether anybody has an account."""
+    from app.store import accounts, users
     from app.store.engine import make_engine, make_sessions
 
     engine = make_engine(dsn, "cli", 1)
     try:
         async with make_sessions(engine)() as session:
-            if await accounts.any_project(session):
-                return None
+            is_first, anybody = not await accounts.any_project(session), await users.any_user(session)
     finally:
         await engine.dispose()
-    return await _create_project(dsn, "My project", None)
+    return (await _create_project(dsn, "My project", None) if is_first else None), anybody
 
 
 if __name__ == "__main__":

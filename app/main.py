@@ -71,7 +71,7 @@ class Web:
             min_period=settings.min_period, log_limit=settings.log_limit, check_channel=check_settings,
             api_limit=ApiLimit(settings.api_limit) if settings.api_limit else None,
             ping_email_domain=settings.ping_email_domain, proxies=Proxies(settings.trusted_proxies),
-            sends_mail=bool(settings.smtp_host), plans=settings.plans,
+            sends_mail=bool(settings.smtp_host), registration_open=settings.registration == "open", plans=settings.plans,
         )  # fmt: skip
         reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared))

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     metrics_token: str = ""
     docs: bool = True
     plans: bool = False
+    registration: Literal["open", "closed"] = "closed"
     smtp_host: str = ""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_user: str = ""

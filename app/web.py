@@ -80,6 +80,7 @@ class Shared:
     proxies: Proxies = field(default_factory=Proxies)
     sends_mail: bool = False  # whether a mail server is set, so that letters to people go out
     plans: bool = False  # whether a project that somebody makes on the pages is on the free plan
+    registration_open: bool = False  # whether anybody may sign up; else whoever was invited
     written: ByteCache = field(default_factory=ByteCache)  # checks as the API wrote them, by their stamps (store/listings.py)
 
     @property
@@ -94,7 +95,7 @@ class Shared:
 
     @property
     def host(self) -> str:
-        """The public address as people know it."""
+        """The public address as people know it, without its scheme."""
         return urlsplit(self.base_url).netloc
 
     def sender_of(self, request: Request) -> str:

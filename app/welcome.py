@@ -2,6 +2,7 @@
 
 from app.settings import Settings
 from app.store.accounts import NewProject
+from app.store.vault import Vault, set_up_token
 
 
 def first_words(settings: Settings, made: NewProject) -> str:
@@ -29,6 +30,15 @@ A first project is made. Keep these keys, the API keys are not shown again:
 
 Mail needs a server: see MISSEDBEAT_SMTP_HOST in .env.example. Data: {settings.data}. Stop with Ctrl-C.
 """  # noqa: E501 (lines to copy)
+
+
+def set_up_words(settings: Settings) -> str:
+    """While nobody has an account: who reads this may make the first one."""
+    token = set_up_token(Vault(settings.secret_key))
+    return f"""Make the first account, which owns the projects that are there, in a browser. Keep this link to yourself:
+
+  {settings.address}/setup?token={token}
+"""
 
 
 def later_words(settings: Settings) -> str:

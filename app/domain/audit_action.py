@@ -8,6 +8,7 @@ class AuditAction(StrEnum):
 
     USER_CREATED = "user.created"
     USER_DELETED = "user.deleted"
+    LINK_MADE = "user.link_made"  # by the command line
     SIGNED_IN = "user.signed_in"
     SIGNED_OUT = "user.signed_out"
     SESSION_REVOKED = "user.session_revoked"

@@ -63,6 +63,11 @@ async def use(session: AsyncSession, purpose: str, secret: str, browser: str | N
     return _link(row) if row is not None else None
 
 
+async def drop(session: AsyncSession, user: UUID) -> None:
+    """None of a person's links opens anything any more: what they were sent before is not trusted now."""
+    await session.execute(delete(LinkRow).where(LinkRow.user_id == user))
+
+
 async def forget(session: AsyncSession, now: datetime) -> None:
     """Drop those that ran out."""
     await session.execute(delete(LinkRow).where(LinkRow.expires_at <= now))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy import and_, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.domain.role import RANKS, Role
 from app.store.tables import MembershipRow, ProjectRow, UserRow
@@ -93,6 +94,48 @@ async def adopt(session: AsyncSession, user: UUID, now: datetime) -> int:
     names = ["project_id", "user_id", "role", "created_at"]
     made = await session.execute(insert(MembershipRow).from_select(names, nobodys).returning(MembershipRow.project_id))
     return len(made.all())
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A project of somebody, and who else is in it."""
+
+    project: UUID
+    name: str
+    role: Role
+    others: int
+    other_owners: int
+
+
+async def company(session: AsyncSession, user: UUID, lock: bool = False) -> list[Company]:
+    """All projects of a person, with whom they share each; `lock`: and nobody joins, leaves or is made something else in one
+    until this transaction ends."""
+    mine = select(MembershipRow.project_id).where(MembershipRow.user_id == user)
+    if lock:
+        locked = select(ProjectRow.id).where(ProjectRow.id.in_(mine)).order_by(ProjectRow.id)
+        await session.execute(locked.with_for_update(key_share=True))
+    theirs = aliased(MembershipRow)
+    is_owner = theirs.role == Role.OWNER.value
+    query = (
+        select(ProjectRow.id, ProjectRow.name, MembershipRow.role, func.count(theirs.user_id),
+               func.count(theirs.user_id).filter(is_owner))
+        .join(MembershipRow, MembershipRow.project_id == ProjectRow.id)
+        .outerjoin(theirs, and_(theirs.project_id == ProjectRow.id, theirs.user_id != user))
+        .where(MembershipRow.user_id == user)
+        .group_by(ProjectRow.id, ProjectRow.name, MembershipRow.role)
+        .order_by(ProjectRow.name, ProjectRow.id)
+    )  # fmt: skip
+    rows = await session.execute(query)
+    return [Company(project, name, Role(role), others, owners) for project, name, role, others, owners in rows]
+
+
+async def delete_projects_of(session: AsyncSession, user: UUID, now: datetime) -> int:
+    """Those that nobody but this person is in are due to go, now: the worker deletes what is due. Returns how many."""
+    theirs = aliased(MembershipRow)
+    mine = select(MembershipRow.project_id).where(MembershipRow.user_id == user)
+    shared = select(theirs.project_id).where(theirs.user_id != user, theirs.project_id == ProjectRow.id)
+    due = update(ProjectRow).where(ProjectRow.id.in_(mine), ~shared.exists()).values(delete_at=now).returning(ProjectRow.id)
+    return len((await session.execute(due)).all())
 
 
 async def _found(session: AsyncSession, *conditions: object) -> list[Membership]:

@@ -65,6 +65,30 @@ async def visitor(session: AsyncSession, token: str, now: datetime) -> Visitor |
     return Visitor(*found[:-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A browser that is signed in, as its owner recognises it."""
+
+    id: UUID
+    created_at: datetime
+    last_seen_at: datetime
+    address: str
+    user_agent: str
+
+
+async def of_user(session: AsyncSession, user: UUID, now: datetime) -> list[Seen]:
+    """All that are signed in as this person, the one seen last first."""
+    query = select(SessionRow).where(SessionRow.user_id == user, SessionRow.expires_at > now)
+    rows = await session.scalars(query.order_by(SessionRow.last_seen_at.desc(), SessionRow.id))
+    return [Seen(row.id, row.created_at, row.last_seen_at, row.address, row.user_agent) for row in rows]
+
+
+async def revoke(session: AsyncSession, user: UUID, one: UUID) -> bool:
+    """End one by its id; False where this person has none such."""
+    mine = delete(SessionRow).where(SessionRow.user_id == user, SessionRow.id == one)
+    return (await session.execute(mine.returning(SessionRow.id))).first() is not None
+
+
 async def prove_again(session: AsyncSession, user: UUID, one: UUID, now: datetime) -> None:
     """They have just proved once more who they are."""
     await session.execute(update(SessionRow).where(SessionRow.user_id == user, SessionRow.id == one).values(authenticated_at=now))

@@ -52,6 +52,11 @@ class Vault:
         return base64.urlsafe_b64encode(hmac.digest(self._signing_key, signed, "sha256")).decode().rstrip("=")
 
 
+def set_up_token(vault: Vault) -> str:
+    """Lets whoever holds it make the first account of a service: `serve` shows it on the terminal while nobody has one."""
+    return vault.sign("set-up", "the first account")
+
+
 def _opened(cipher: AESGCM, sealed: bytes, bound: bytes, whose: str) -> dict[str, str]:
     nonce, text = sealed[1 : 1 + NONCE_LENGTH], sealed[1 + NONCE_LENGTH :]
     try:

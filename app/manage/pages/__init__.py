@@ -2,6 +2,12 @@
 
 from fastapi import APIRouter
 
+from app.manage.pages.account import pages as account
+from app.manage.pages.account_address import pages as account_address
+from app.manage.pages.account_deletion import pages as account_deletion
+from app.manage.pages.account_password import pages as account_password
+from app.manage.pages.account_second_step import pages as account_second_step
+from app.manage.pages.code import pages as code
 from app.manage.pages.confirm import pages as confirm
 from app.manage.pages.deletion import pages as deletion
 from app.manage.pages.invitation import pages as invitation
@@ -10,10 +16,17 @@ from app.manage.pages.log import pages as log
 from app.manage.pages.members import pages as members
 from app.manage.pages.overview import pages as overview
 from app.manage.pages.projects import pages as projects
+from app.manage.pages.set_up import pages as set_up
 from app.manage.pages.sign_in import pages as sign_in
+from app.manage.pages.sign_in_by_link import pages as sign_in_by_link
+from app.manage.pages.sign_up import pages as sign_up
 from app.manage.pages.static import pages as static
 
-PAGES = (static, sign_in, confirm, overview, projects, members, invitation, keys, log, deletion)
+PAGES = (
+    static, sign_in, sign_in_by_link, code, sign_up, set_up, confirm, overview,
+    account, account_password, account_address, account_second_step, account_deletion,
+    projects, members, invitation, keys, log, deletion,
+)  # fmt: skip
 
 
 def page_routes() -> APIRouter:

@@ -1,0 +1,174 @@
+"""The account: sessions, password, address, zone and theme."""
+
+from uuid import uuid4
+
+import pytest
+
+from app.domain.attempt import SIGN_IN_ACCOUNT
+from tests.manage.pages.mailbox import Mailbox, mailing, pressed
+from tests.manage.pages.visitor import PASSWORD, Browser, Person, signed_up
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+NEW = "another walk by the lake"
+SESSIONS = "SELECT id::text FROM user_sessions ORDER BY created_at"
+ELEVEN_MINUTES = 660
+
+
+async def signed_in(world: World, person: Person, *others: Browser) -> None:
+    """In each of these browsers."""
+    for browser in others:
+        assert (await browser.sign_in(person)).status == 303
+
+
+async def test_somebody_sees_where_they_are_signed_in_and_signs_one_or_all_others_out(
+    world: World, anna: Person, browser: Browser
+) -> None:
+    """An id that is not theirs is none; what a browser says of itself is shown as text."""
+    bob = await signed_up(world, "bob@example.org")
+    async with Browser(world) as phone, Browser(world) as tablet, Browser(world) as bobs:
+        phone.client.headers["user-agent"] = "<script>alert(1)</script>"
+        await signed_in(world, bob, bobs)
+        await signed_in(world, anna, browser, phone, tablet)
+        page = await browser.see("/account")
+        assert page.text.count("last seen") == 3
+        assert page.text.count("this browser") == 1
+        assert "<script>alert(1)</script>" in page.text
+        assert "<script" not in page.html
+        theirs, _, phones, _ = [row["id"] for row in await world.rows(SESSIONS)]
+        for wrong in (theirs, str(uuid4()), "x", ""):
+            assert (await browser.send("/account/sessions", {"session": wrong})).goes_to == "/account"
+        assert (await bobs.see("/account")).status == 200
+        assert (await browser.send("/account/sessions", {"session": phones})).goes_to == "/account?done=sessions"
+        assert (await phone.see("/account")).goes_to == "/login?next=%2Faccount"
+        assert (await tablet.see("/account")).status == 200
+        await browser.send("/account/sessions", {"session": "others"})
+        assert (await tablet.see("/account")).status == 303
+        assert (await bobs.see("/account")).status == 200
+        assert "They are signed out." in (await browser.see("/account?done=sessions")).text
+    entries = await world.rows("SELECT actor FROM audit_entries WHERE action = 'user.session_revoked'")
+    assert entries == [{"actor": anna.email}] * 2
+
+
+async def test_a_new_password_needs_the_old_one_unless_somebody_signed_in_just_now(
+    world: World, anna: Person, browser: Browser
+) -> None:
+    """Ten minutes after signing in it is asked for; whoever found the browser open has so many tries."""
+    await browser.sign_in(anna)
+    assert (await browser.see("/account/password")).value("present") is None
+    world.sleep(ELEVEN_MINUTES)
+    assert (await browser.see("/account/password")).value("present") == ""
+    for present in ("", "wrong", NEW):
+        page = await browser.send("/account/password", {"present": present, "password": NEW})
+        assert (page.status, "This is not your present password." in page.text) == (400, True)
+    for _ in range(SIGN_IN_ACCOUNT.at_once):
+        page = await browser.send("/account/password", {"present": "wrong", "password": NEW})
+    assert "Too many attempts" in page.text
+    page = await browser.send("/account/password", {"present": PASSWORD, "password": NEW})
+    assert "Too many attempts" in page.text
+    world.sleep(SIGN_IN_ACCOUNT.every)
+    page = await browser.send("/account/password", {"present": PASSWORD, "password": "short"})
+    assert (page.status, "use at least 8 characters" in page.text) == (400, True)
+    page = await browser.send("/account/password", {"present": PASSWORD, "password": NEW})
+    assert (page.status, page.goes_to) == (303, "/account?done=password")
+    assert (await browser.see("/account/password")).value("present") is None, "it was proved just now"
+
+
+async def test_a_new_password_ends_all_that_the_old_one_opened(dsn: str, anyio_backend: str) -> None:
+    """Other sessions, links on their way; a letter tells; only the new one signs in."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as browser, Browser(world) as thief:
+        first = Person(world.project.id, "first@example.org", PASSWORD)
+        await signed_in(world, first, browser, thief)
+        await thief.send("/login/link", {"email": first.email})
+        path = await mailbox.link()
+        assert (await browser.send("/account/password", {"password": NEW})).status == 303
+        assert (await thief.see("/account")).status == 303
+        assert (await thief.see(path)).status == 410
+        assert (await browser.see("/account")).status == 200
+        assert [mail[:2] for mail in await mailbox.mails()] == [(first.email, "Your password was changed")]
+        assert (await thief.sign_in(first)).status == 400
+        assert (await thief.send("/login", {"email": first.email, "password": NEW})).status == 303
+        entries = await world.rows("SELECT action, address FROM audit_entries WHERE action = 'user.password_changed'")
+        assert entries == [{"action": "user.password_changed", "address": "203.0.113.9"}]
+
+
+async def asked(browser: Browser, mailbox: Mailbox, email: str) -> str:
+    """The path of the link to a new address."""
+    page = await browser.send("/account/address", {"email": email})
+    assert (page.status, "a letter is on its way" in page.text) == (200, True)
+    return await mailbox.link()
+
+
+async def test_a_new_address_is_confirmed_by_its_mail_and_the_old_one_is_told(dsn: str, anyio_backend: str) -> None:
+    """Until then nothing changes; the link is for its owner, in the browser that asked, once."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as browser, Browser(world) as other:
+        first = Person(world.project.id, "first@example.org", PASSWORD)
+        bob = await signed_up(world, "bob@example.org")
+        await signed_in(world, first, browser)
+        path = await asked(browser, mailbox, "New@example.org")
+        await signed_in(world, bob, other)
+        assert (await other.see(path)).status == 410
+        assert (await other.send("/account/address/confirm", {"token": path.partition("token=")[2]})).status == 410
+        assert "New@example.org" not in (await browser.see("/account")).text
+        assert "From now on you sign in as New@example.org." in (await browser.see(path)).text
+        page = await pressed(browser, path)
+        assert page.goes_to == "/account?done=address"
+        assert "New@example.org" in (await browser.see("/account")).text
+        assert (await browser.see(path)).status == 410
+        assert [mail[:2] for mail in await mailbox.mails()] == [("first@example.org", "Your address was changed")]
+        async with Browser(world) as third:
+            assert (await third.sign_in(first)).status == 400
+            assert (await third.send("/login", {"email": "new@example.org", "password": PASSWORD})).status == 303
+
+
+async def test_an_address_that_has_an_account_is_neither_taken_nor_told(dsn: str, anyio_backend: str) -> None:
+    """Who asks reads the same as for any other; nothing is mailed. One that was taken meanwhile is refused."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as browser:
+        await signed_up(world, "bob@example.org")
+        await signed_in(world, Person(world.project.id, "first@example.org", PASSWORD), browser)
+        page = await browser.send("/account/address", {"email": "BOB@example.org"})
+        free = await browser.send("/account/address", {"email": "eve@example.org"})
+        assert (page.status, page.text.replace("BOB", "")) == (free.status, free.text.replace("eve", ""))
+        path = await mailbox.link()
+        await signed_up(world, "eve@example.org")
+        token = (await browser.see(path)).value("token")
+        assert (await browser.send("/account/address/confirm", {"token": token})).status == 409
+        world.sleep(ELEVEN_MINUTES)
+        assert (await browser.see("/account/address")).value("present") == ""
+        page = await browser.send("/account/address", {"email": "x@example.org", "present": "wrong"})
+        assert (page.status, page.value("email")) == (400, "x@example.org")
+        assert await mailbox.mails() == []
+
+
+async def test_a_service_without_mail_takes_an_address_at_its_owners_word(world: World, anna: Person, browser: Browser) -> None:
+    """One that is somebody's is refused in words, and comes back."""
+    await signed_up(world, "bob@example.org")
+    await browser.sign_in(anna)
+    page = await browser.send("/account/address", {"email": "bob@example.org"})
+    assert (page.status, page.value("email"), "cannot be used" in page.text) == (400, "bob@example.org", True)
+    assert (await browser.send("/account/address", {"email": "anna2@example.org"})).goes_to == "/account?done=address"
+    assert [row["email"] for row in await world.rows("SELECT email FROM users ORDER BY email")] == [
+        "anna2@example.org", "bob@example.org",
+    ]  # fmt: skip
+
+
+async def test_zone_and_theme_are_kept_and_the_theme_is_there_at_the_first_paint(
+    world: World, anna: Person, browser: Browser
+) -> None:
+    """In a cookie, also in another browser once they sign in; what is none is refused."""
+    await browser.sign_in(anna)
+    page = await browser.send("/account/look", {"zone": "Europe/Nowhere", "theme": "pink"})
+    assert page.status == 400
+    assert "choose a zone of the list" in page.text
+    page = await browser.send("/account/look", {"zone": "Asia/Tokyo", "theme": "dark"})
+    assert page.goes_to == "/account?done=look"
+    page = await browser.see("/account?done=look")
+    assert 'data-theme="dark"' in page.html
+    assert "<option selected>Asia/Tokyo</option>" in page.html
+    async with Browser(world) as other:
+        assert "data-theme" not in (await other.see("/login")).html
+        await other.sign_in(anna)
+        assert 'data-theme="dark"' in (await other.see("/account")).html
+    await browser.send("/account/look", {"zone": "UTC", "theme": "auto"})
+    assert "data-theme" not in (await browser.see("/account")).html
