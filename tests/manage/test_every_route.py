@@ -13,17 +13,22 @@ from fastapi.routing import iter_route_contexts
 
 from app.domain import tokens
 from app.domain.role import Role
+from app.domain.tokens import canary_path
+from app.main import Web
 from app.manage.access import ANYONE, RULE
+from app.manage.pages.static import static_path
+from app.settings import Settings
 from app.store import blackouts, invitations, keys
 from tests.faults.rig import measured
 from tests.manage.pages.visitor import Browser, Person, joined, signed_up
 from tests.manage.test_tenants import BODIES, BODY, everything, theirs
-from tests.world import World
+from tests.world import SECRET_KEY, World, living
 
 pytestmark = pytest.mark.anyio
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 FORM = {"name": "stolen", "role": "viewer", "scope": "rw", "email": "stolen@example.org", "address": "x", "session": "others"}
+NOBODYS = ("/static/", "/favicon.ico", "/api/docs/assets/", "/badge/", "/b/")  # what may be kept
 SECRETS = ("secret", "badge_key", "rest", "states", "version", "name", "n")  # in paths, and no ids of a project's things
 OPEN = (
     "/api/v3/status",
@@ -196,3 +201,72 @@ async def test_looking_changes_nothing(world: World) -> None:
                     found += status == 200
         assert await everything(world) == before
     assert found >= 40, "most of it must have led somewhere"
+
+
+async def answers(web: Web, check: Mapping[str, Any], walked: list[Route]) -> AsyncIterator[tuple[str, httpx.Response]]:
+    """One of every kind that the app has: every route, unknown paths, wrong methods, a bug, pings of all kinds."""
+    transport = httpx.ASGITransport(web, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="https://missedbeat.test") as client:
+        for route in walked:
+            path = re.sub(r"{(\w+)(?::path)?}", "1", route.path)
+            for method in (route.method, "PUT", "OPTIONS"):
+                for accept in ("text/html", "*/*"):
+                    yield f"{method} {path}", await client.request(method, path, headers={"accept": accept})
+        ping = f"/ping/{check['uuid']}"
+        others = [
+            "/nowhere", "/nowhere%0A", "/trial/bug", static_path("style.css"), "/static/x/none.css", "/favicon.ico", ping,
+            f"{ping}/start", f"{ping}/999", f"/ping/{uuid4()}", "/ping/x", "/p/key/job?state=run", "/api/push/tokentoken",
+            "/api/v1/heartbeat/tokentoken", "/tokentoken", canary_path(SECRET_KEY), "/api/v1/checks/", "/api/v2/checks",
+        ]  # fmt: skip
+        for path in others:
+            for method in ("GET", "HEAD", "POST", "OPTIONS", "PROPFIND"):
+                yield f"{method} {path}", await client.request(method, path)
+
+
+def is_strict(answer: httpx.Response) -> bool:
+    """Nothing may be loaded but what is named, nobody frames it or guesses its kind; it stays on https and is not kept unless it
+    is nobody's own; it names no software."""
+    given = answer.headers
+    policy = given["content-security-policy"]
+    return (
+        policy.startswith("default-src 'none'") and "frame-ancestors 'none'" in policy
+        and len(given.get_list("content-security-policy")) == len(given.get_list("cache-control")) == 1
+        and given["x-content-type-options"] == "nosniff" and given["x-frame-options"] == "DENY"
+        and given["referrer-policy"] in ("no-referrer", "same-origin")
+        and given["strict-transport-security"].startswith("max-age=31536000")
+        and "server" not in given and "x-powered-by" not in given
+    )  # fmt: skip
+
+
+async def test_every_answer_carries_strict_headers(dsn: str) -> None:
+    """Whatever the status, over https: of all routes, of paths and methods that are none, of a bug, of pings in all words."""
+
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    statuses: set[int] = set()
+    async with living(dsn, base_url="https://missedbeat.test") as world:
+        check, walked = await world.check(), list(routes(world))
+        world.web.app.add_api_route("/trial/bug", bug)
+        async for asked, answer in answers(world.web, check, walked):
+            assert is_strict(answer), (asked, answer.status_code, answer.headers)
+            kept = answer.headers["cache-control"]
+            assert kept == "no-store" or asked.split()[1].startswith(NOBODYS), (asked, kept)
+            statuses.add(answer.status_code)
+    assert statuses >= {200, 204, 303, 400, 401, 403, 404, 405, 500}
+
+
+async def test_answers_without_a_database_are_as_strict(dsn: str) -> None:
+    """503 and all: the same headers when nothing can be looked up."""
+    away = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+    settings = {"database_url": away, "secret_key": SECRET_KEY, "base_url": "https://missedbeat.test"}
+    web = Web(Settings(_env_file=None, **settings), away)
+    transport = httpx.ASGITransport(web, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="https://missedbeat.test") as client:
+        client.cookies.set("__Host-missedbeat", "x" * 43)
+        headers = {"X-Api-Key": tokens.new_api_key("rw")}
+        for path in ("/", "/login", "/api/v3/checks/", "/readyz", f"/b/2/{uuid4()}.svg"):
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code == 503, path
+            assert is_strict(answer), (path, answer.headers)
+    await web.dispose()
