@@ -33,4 +33,7 @@ def _is_ours(origin: str, site: str | None, request: Request, base_url: str) -> 
     public = urlsplit(base_url)
     if origin.lower() == f"{public.scheme}://{public.netloc}".lower():
         return True
-    return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower() != ""
+    given = urlsplit(origin)
+    if public.scheme == "https" != given.scheme and site != "same-origin":  # a page that somebody on the way may have written
+        return False
+    return given.netloc.lower() == request.headers.get("host", "").lower() != ""

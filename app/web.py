@@ -101,7 +101,8 @@ class Shared:
     def sender_of(self, request: Request) -> str:
         """The address that a request came from, as our own proxies say it."""
         peer = request.client.host if request.client else ""
-        return self.proxies.origin_of(peer, request.headers.get("x-forwarded-for", "").encode("latin-1"))
+        lines = request.headers.getlist("x-forwarded-for")  # some proxies add a line of their own below the client's
+        return self.proxies.origin_of(peer, ",".join(lines).encode("latin-1"))
 
 
 def shared(request: Request) -> Shared:

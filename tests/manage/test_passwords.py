@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import unicodedata
 
 import pytest
 
@@ -86,3 +87,14 @@ def test_the_list_of_the_commonest_holds_nothing_that_is_refused_anyway() -> Non
     """Each line of it is one that would pass but for the list."""
     assert len(password.COMMONEST) > 150
     assert all(word == word.lower() and len(word) >= password.SHORTEST for word in password.COMMONEST)
+
+
+def test_a_password_that_is_far_too_long_costs_no_more_than_one_that_is_not() -> None:
+    """Composing ten thousand accents takes a fifth of a second, in which no ping would be answered: they are not composed."""
+    accents = "a" + "\u0345\u0316" * 5_000
+    began = monotonic()
+    unicodedata.normalize("NFKC", accents)
+    whole, began = monotonic() - began, monotonic()
+    assert password.problem(accents, "anna@example.org") == "use at most 200 characters"
+    password.normal(accents)
+    assert monotonic() - began < whole / 4

@@ -47,14 +47,15 @@ async def give_code(request: Request, form: Sent, house: House) -> Response:
         link = await links.look(session, SECOND_STEP, step, None, await blackouts.now(session))
     if link is None:
         return go_to(request, "/login")
+    asking = asking_of(request, house, link.email_key)
     try:
         async with transaction(house) as session:
-            await attempts.count(session, CODE_ACCOUNT, str(link.user), await blackouts.now(session))
+            await attempts.count(session, CODE_ACCOUNT, asking.counted, await blackouts.now(session))
     except TooMany as error:
         form.refuse("code", f"Too many attempts. Try again in {in_words(error.retry_after)}.")
         return slow_down(_form(request, form, wanted, 429), error)
     async with transaction(house) as session:
-        entered = await _enter(session, house, link, step, form.text("code", LONGEST_CODE), asking_of(request, house))
+        entered = await _enter(session, house, link, step, form.text("code", LONGEST_CODE), asking)
     if entered is None:
         form.refuse("code", WRONG)
         return _form(request, form, wanted, 400)
@@ -78,12 +79,12 @@ async def _enter(session: Session, house: Shared, link: Link, step: str, code: s
     by = await use_code(session, house, user, code, now) if user is not None else None
     if user is None or by is None or await links.use(session, SECOND_STEP, step, None, now) is None:
         return None
-    await attempts.forgive(session, CODE_ACCOUNT, str(user.id))
+    await attempts.forgive(session, CODE_ACCOUNT, asking.counted)
     if by == "recovery code":
         actor = Actor(user.email, asking.address, user.id)
         await audit_entries.write(session, actor, Entry(AuditAction.RECOVERY_CODE_USED), now)
     token = await begin(session, user, asking, now, f"{link.data['by']} and {by}")
-    return Entered(token, True, user.theme)
+    return Entered(token, True, user.theme, user.email)
 
 
 def _form(request: Request, form: Form, wanted: str, status: int = 200) -> Response:

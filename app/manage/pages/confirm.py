@@ -2,10 +2,10 @@
 
 from fastapi import Request, Response
 
-from app.domain import mailbox
 from app.domain.attempt import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS, network_of
 from app.errors import TooMany
 from app.manage.access import SIGNED_IN, PageRoutes
+from app.manage.pages import known_browser
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, ours, render
 from app.manage.passwords import PasswordThreads
@@ -35,7 +35,7 @@ async def confirm(request: Request, visitor: SignedIn, form: Sent, house: House,
         return _form(request, form, wanted, True, 429)
     password_hash = user.password_hash if user is not None else None
     right = await threads.matches(password_hash, form.secret("password"))
-    if not right or not await _note(house, visitor, password_hash):
+    if not right or not await _note(house, visitor, password_hash, known_browser.counted_as(request, house, visitor.email)):
         form.refuse("password", WRONG)
         return _form(request, form, wanted, True, 400)
     return go_to(request, wanted)
@@ -47,20 +47,20 @@ async def _counted(request: Request, visitor: Visitor, house: Shared, form: Form
         async with transaction(house) as session:
             now = await blackouts.now(session)
             await attempts.count(session, SIGN_IN_ADDRESS, network_of(house.sender_of(request)), now)
-            await attempts.count(session, SIGN_IN_ACCOUNT, mailbox.key_of(visitor.email), now)
+            await attempts.count(session, SIGN_IN_ACCOUNT, known_browser.counted_as(request, house, visitor.email), now)
     except TooMany as error:
         form.refuse("all", f"Too many attempts. Try again in {error.retry_after} s.")
     async with transaction(house) as session:
         return await users.of_address(session, visitor.email)
 
 
-async def _note(house: Shared, visitor: Visitor, password_hash: str | None) -> bool:
+async def _note(house: Shared, visitor: Visitor, password_hash: str | None, counted: str) -> bool:
     """That they proved it just now; False where the password was changed meanwhile."""
     async with transaction(house) as session:
         user = await users.locked(session, visitor.user)
         if user is None or user.password_hash != password_hash:
             return False
-        await attempts.forgive(session, SIGN_IN_ACCOUNT, user.email_key)
+        await attempts.forgive(session, SIGN_IN_ACCOUNT, counted)
         await user_sessions.prove_again(session, visitor.user, visitor.session, await blackouts.now(session))
     return True
 

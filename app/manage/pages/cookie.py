@@ -11,7 +11,7 @@ from app.web import Shared
 BROWSER = "missedbeat-browser"  # who asked for a letter: its link opens in this browser alone
 SECOND_STEP = "missedbeat-step"  # who gave a password and has still to give a code
 KEPT = timedelta(hours=1)
-THEME_KEPT = timedelta(days=400)
+KEPT_LONG = timedelta(days=400)
 LONGEST = 100
 
 
@@ -21,10 +21,10 @@ def kept(request: Request, house: Shared, name: str) -> str | None:
     return value if 0 < len(value) <= LONGEST else None
 
 
-def keep(response: Response, house: Shared, name: str, value: str) -> None:
+def keep(response: Response, house: Shared, name: str, value: str, lasts: timedelta = KEPT) -> None:
     """For a while, out of the reach of scripts."""
-    lasts = int(KEPT.total_seconds())
-    response.set_cookie(_full(house, name), value, lasts, path="/", secure=house.is_https, httponly=True, samesite="lax")
+    seconds = int(lasts.total_seconds())
+    response.set_cookie(_full(house, name), value, seconds, path="/", secure=house.is_https, httponly=True, samesite="lax")
 
 
 def forget(response: Response, house: Shared, name: str) -> None:
@@ -39,7 +39,7 @@ def browser_of(request: Request, house: Shared) -> str:
 
 def keep_theme(response: Response, house: Shared, theme: str) -> None:
     """So that the first paint is right; what is no theme means the system's."""
-    value, lasts = (theme, THEME_KEPT) if theme in THEMES else ("", timedelta())
+    value, lasts = (theme, KEPT_LONG) if theme in THEMES else ("", timedelta())
     response.set_cookie(
         THEME_COOKIE, value, int(lasts.total_seconds()), path="/", secure=house.is_https, httponly=True, samesite="lax"
     )

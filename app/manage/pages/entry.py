@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 
 from app.domain.audit_action import AuditAction
-from app.manage.pages import cookie
+from app.manage.pages import cookie, known_browser
 from app.manage.pages.frame import go_to
 from app.store import audit_entries, links, user_sessions
 from app.store.audit_entries import Actor, Entry
@@ -21,9 +21,11 @@ SECOND_STEP = "second step"  # the purpose of a link that no mail holds: its sec
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Who wants to be signed in: the address they typed, where they are, what with."""
+    """Who wants to be signed in: the address they typed, where they are, what with. `counted`: against what their attempts at
+    that account count."""
 
     email: str
+    counted: str
     address: str
     user_agent: str
     token: str | None  # of the session that this browser has already
@@ -36,19 +38,21 @@ class Entered:
     token: str
     whole: bool
     theme: str
+    email: str
 
 
 def asking_of(request: Request, house: Shared, email: str = "") -> Asking:
     """Who asks."""
-    return Asking(email, house.sender_of(request), request.headers.get("user-agent", ""), token_of(request, house))
+    counted = known_browser.counted_as(request, house, email)
+    return Asking(email, counted, house.sender_of(request), request.headers.get("user-agent", ""), token_of(request, house))
 
 
 async def enter(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> Entered:
     """Somebody has proved who they are, `by` a password, a link: signed in, unless they have a second step."""
     if user.totp_secret is None:
-        return Entered(await begin(session, user, asking, now, by), True, user.theme)
+        return Entered(await begin(session, user, asking, now, by), True, user.theme, user.email)
     step = Link(SECOND_STEP, user.email_key, user.id, {"by": by})
-    return Entered(await links.make(session, step, now), False, user.theme)
+    return Entered(await links.make(session, step, now), False, user.theme, user.email)
 
 
 async def begin(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> str:
@@ -68,6 +72,7 @@ def go_in(request: Request, house: Shared, entered: Entered, wanted: str) -> Res
         return answer
     answer = go_to(request, wanted)
     set_cookie(answer, house, entered.token)
+    known_browser.remember(request, answer, house, entered.email)
     if cookie.kept(request, house, cookie.SECOND_STEP) is not None:
         cookie.forget(answer, house, cookie.SECOND_STEP)
     if entered.theme != "auto":

@@ -1,5 +1,6 @@
 """The frame around every page: how a template becomes an answer, and an error a page."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,17 @@ TITLES = {
     413: "Too large", 429: "Too many attempts", 500: "Something broke here", 503: "Back in a moment",
 }  # fmt: skip
 
+# What turns the direction of the words behind it, or is seen by nobody: a name could pass for another with it. Joiners stay.
+UNSEEN = re.compile("[\u0000-\u0008\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def _seen(value: Any) -> Any:
+    """Words of others, without what cannot be seen; what we marked as HTML, and all that is no text, as it is."""
+    return UNSEEN.sub("", value) if type(value) is str else value
+
+
 TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"), finalize=_seen,
     autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False,
 )  # fmt: skip
 

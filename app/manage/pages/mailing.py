@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
-from app.domain import mailbox
 from app.domain.attempt import LETTER_ACCOUNT, LETTER_ADDRESS, network_of
 from app.domain.letter import Asked, LetterKind, compose
 from app.errors import Forbidden, TooMany
@@ -32,7 +31,7 @@ async def count_letter(session: Session, asking: Asking) -> None:
     """One more letter asked for, whether or not it is sent. Raises TooMany."""
     now = await blackouts.now(session)
     await attempts.count(session, LETTER_ADDRESS, network_of(asking.address), now)
-    await attempts.count(session, LETTER_ACCOUNT, mailbox.key_of(asking.email), now)
+    await attempts.count(session, LETTER_ACCOUNT, asking.counted, now)
 
 
 async def send_link(

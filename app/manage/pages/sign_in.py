@@ -4,7 +4,6 @@ time."""
 import structlog
 from fastapi import Request, Response
 
-from app.domain import mailbox
 from app.domain.attempt import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS, network_of
 from app.domain.audit_action import AuditAction
 from app.errors import TooMany
@@ -83,7 +82,7 @@ async def _sign_in(house: Shared, threads: Passwords, user: UserRow, password: s
             return None
         if renewed is not None:
             await users.set_password_hash(session, user.id, renewed)
-        await attempts.forgive(session, SIGN_IN_ACCOUNT, user.email_key)
+        await attempts.forgive(session, SIGN_IN_ACCOUNT, asking.counted)
         return await enter(session, now_theirs, asking, await blackouts.now(session), "password")
 
 
@@ -92,7 +91,7 @@ async def _count(house: Shared, asking: Asking) -> None:
     async with transaction(house) as session:
         now = await blackouts.now(session)
         await attempts.count(session, SIGN_IN_ADDRESS, network_of(asking.address), now)
-        await attempts.count(session, SIGN_IN_ACCOUNT, mailbox.key_of(asking.email), now)
+        await attempts.count(session, SIGN_IN_ACCOUNT, asking.counted, now)
 
 
 def _form(request: Request, form: Form, wanted: str, status: int = 200, awaits_first: bool = False) -> Response:

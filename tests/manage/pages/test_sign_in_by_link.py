@@ -56,7 +56,6 @@ async def test_a_link_opens_once_in_its_browser_and_not_after_ten_minutes(dsn: s
         assert (await browser.send("/login/link/open", {"token": token})).status == 410
         assert await world.rows(SESSIONS) == []
         await browser.send("/login/link", {"email": "first@example.org"})
-        assert (await thief.send("/login/link/open", {"token": token})).status == 410, "a newer one was asked for"
         path = await mailbox.link()
         assert (await pressed(browser, path)).status == 303
         assert (await browser.send("/login/link/open", {"token": path.partition("token=")[2]})).status == 410
