@@ -259,8 +259,8 @@ async def test_every_answer_carries_strict_headers(dsn: str) -> None:
 async def test_answers_without_a_database_are_as_strict(dsn: str) -> None:
     """503 and all: the same headers when nothing can be looked up."""
     away = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
-    settings = {"database_url": away, "secret_key": SECRET_KEY, "base_url": "https://missedbeat.test"}
-    web = Web(Settings(_env_file=None, **settings), away)
+    settings = Settings(_env_file=None, database_url=away, secret_key=SECRET_KEY, base_url="https://missedbeat.test")
+    web = Web(settings, away)
     transport = httpx.ASGITransport(web, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://missedbeat.test") as client:
         client.cookies.set("__Host-missedbeat", "x" * 43)
