@@ -72,18 +72,10 @@ async def test_a_letter_says_who_asked_and_how_long_its_link_is_good_and_is_then
 
 @pytest.mark.parametrize("kind", LetterKind)
 async def test_what_others_chose_is_plain_text_in_every_letter(world: World, kind: LetterKind) -> None:
-    """A name, an address and a browser of somebody else's make no header, no further recipient, no part of the mail and no markup;
-    the link is whole in both parts."""
-    made = compose(
-        kind,
-        host="beat.example",
-        link=LINK,
-        valid=TEN_MINUTES,
-        asked=Asked(HOSTILE, HOSTILE),
-        name=HOSTILE,
-        by=HOSTILE,
-        until="soon",
-    )
+    """A name, an address and a browser of somebody else make no header, no recipient, no part of the mail and no markup; the link
+    is whole in both parts."""
+    asked = Asked(HOSTILE, HOSTILE)
+    made = compose(kind, host="beat.example", link=LINK, valid=TEN_MINUTES, asked=asked, name=HOSTILE, by=HOSTILE, until="soon")
     async with world.sessions() as session:
         await letters.write(session, Vault(SECRET_KEY), made, ANNA, TEN_MINUTES, await world.now())
         await session.commit()
@@ -92,7 +84,8 @@ async def test_what_others_chose_is_plain_text_in_every_letter(world: World, kin
     (mail,), names = receiver.mails, {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress"}
     assert receiver.recipients == [ANNA]
     assert set(mail.keys()) <= names | {"MIME-Version", "Content-Type", "X-Peer", "X-MailFrom", "X-RcptTo"}
-    assert (mail["To"], mail["Subject"]) == (ANNA, made.subject)
+    subject = " ".join(mail["Subject"].split())  # where a line was folded a blank may come twice
+    assert (mail["To"], subject) == (ANNA, made.subject)
     assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     text, page = (mail.get_body((wanted,)) for wanted in ("plain", "html"))
     assert text is not None

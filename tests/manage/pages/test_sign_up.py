@@ -55,8 +55,8 @@ async def test_whoever_signs_up_has_a_project_at_once(dsn: str, anyio_backend: s
 
 
 async def test_somebody_who_is_invited_signs_up_and_is_a_member(dsn: str, anyio_backend: str) -> None:
-    """From end to end by mail, while registration is closed: the invitation offers both ways in and leads back to itself; no other
-    project is made."""
+    """From end to end by mail, while registration is closed: the invitation offers both ways in and leads back to itself; no
+    other project is made."""
     async with mailing(dsn) as (world, mailbox), Browser(world) as owners, Browser(world) as browser:
         (first,) = await world.rows("SELECT id FROM users")
         await joined(world, Person(first["id"], "first@example.org", PASSWORD), Role.OWNER)
