@@ -147,9 +147,8 @@ async def test_a_link_by_mail_is_not_enough_either_and_a_new_password_ends_a_ste
         await other.send("/login/link", {"email": first.email, "next": "/account"})
         page = await pressed(other, await mailbox.link())
         assert page.goes_to == "/login/code?next=%2Faccount"
-        assert (
-            await browser.send("/account/password", {"present": PASSWORD, "password": "another walk by the lake"})
-        ).status == 303
+        fields = {"present": PASSWORD, "password": "another walk by the lake"}
+        assert (await browser.send("/account/password", fields)).status == 303
         assert (await with_code(other, await app.code())).goes_to == "/login"
         await other.send("/login", {"email": first.email, "password": "another walk by the lake"})
         world.sleep(601)
