@@ -35,6 +35,7 @@ def migrate(dsn: str) -> str:
             connection.commit()
             _upgrade(connection)
             row_security.allow(connection)
+            connection.commit()
             return _revision(connection)
     except OperationalError as error:
         words = str(error.orig).splitlines()[0]

@@ -38,7 +38,6 @@ ALLOW = text("""
 def allow(connection: Connection) -> None:
     """Make the role, if that can be, and let it into all tables but the partitions. After every migration, for new tables."""
     connection.execute(ALLOW)
-    connection.commit()
 
 
 def confine(project: InstrumentedAttribute[UUID]) -> Function[UUID]:
