@@ -117,6 +117,16 @@ async def test_what_is_wrong_with_the_database_is_said(
     assert KEY not in printed
 
 
+async def test_where_row_security_is_off_is_said_with_what_turns_it_on(server: Server, tmp_path: Path) -> None:
+    """Our role may make no other: somebody else makes it, and the next `migrate` lets it in."""
+    _, found, _ = asked(tmp_path, DATABASE_URL=server.dsn, MISSEDBEAT_SECRET_KEY=KEY)
+    assert "row security is off" in found["tenants"][1]
+    run(server.by_owner, "CREATE ROLE missedbeat_tenant NOLOGIN; GRANT missedbeat_tenant TO plain")
+    migrate(server.dsn)
+    _, found, _ = asked(tmp_path, DATABASE_URL=server.dsn, MISSEDBEAT_SECRET_KEY=KEY)
+    assert "row security keeps" in found["tenants"][1]
+
+
 async def test_a_database_that_takes_no_writes_or_shows_nothing_stops_the_others_with_a_line(
     server: Server, tmp_path: Path
 ) -> None:
