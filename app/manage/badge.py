@@ -28,7 +28,8 @@ WIDTHS = {letter: pixels for pixels, letters in PIXELS.items() for letter in let
 WIDE, OTHER = 12.5, 8.0  # of East Asian letters and emoji, and of the rest of the world
 LONGEST = 260.0  # pixels of a label; what is longer is cut
 HEIGHT, PAD, MARK = 20, 7, 14
-UNSEEN = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")  # turns text round, or is none
+# What turns text round, is not seen, or is no character.
+UNSEEN = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,10 +134,10 @@ async def test_a_cookie_that_was_touched_opens_nothing(world: World, browser: Br
     token = browser.client.cookies["missedbeat"]
     value = spoilt.replace("{}", token)
     for name in ("missedbeat", "missedbeat-step", "missedbeat-browser", "missedbeat-known", "theme"):
-        answer = await browser.client.get("/login/code", headers={"cookie": f"{name}={value}".encode("latin-1")})
+        answer = await browser.client.get("/login/code", headers={b"cookie": f"{name}={value}".encode("latin-1")})
         assert answer.status_code == 303
     async with Browser(world) as other:
-        answer = await other.client.get("/account", headers={"cookie": f"missedbeat={value}".encode("latin-1")})
+        answer = await other.client.get("/account", headers={b"cookie": f"missedbeat={value}".encode("latin-1")})
         is_same = spoilt in ("{};", '"{}"')  # as the grammar of cookies reads them it is the very token
         assert answer.status_code == (200 if is_same else 303)
 
