@@ -13,7 +13,10 @@ HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
 HEAD_SECONDS = 15.0
 LINGER = 1.0  # seconds that a connection without a request is kept while the process stops
 MOST_FILES = 65_536
-REFUSED = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+REFUSED = (
+    b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+    b"referrer-policy: no-referrer\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n\r\n"
+)
 
 
 def configured(app: Any) -> Config:

@@ -18,6 +18,7 @@ from app.health import health_routes
 from app.ingest.canary import CanaryDoor
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
+from app.ingest.reply import Dress
 from app.ingest.routes import PingRoutes
 from app.ingest.tick import Ticker
 from app.ingest.translate import Translator
@@ -59,7 +60,8 @@ class Web:
         ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
-        self._canary = CanaryDoor(ingest, settings.secret_key)
+        dress = Dress(settings.address.startswith("https://"))
+        self._canary = CanaryDoor(ingest, settings.secret_key, dress)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
         self.app = FastAPI(
@@ -74,8 +76,8 @@ class Web:
             sends_mail=bool(settings.smtp_host), registration_open=settings.registration == "open", plans=settings.plans,
         )  # fmt: skip
         reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
-        self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared))
-        self._pings = PingRoutes(self.inbox, reader, self._translator)
+        self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared), dress)
+        self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
         self.app.state.passwords = self._passwords = Passwords()
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)

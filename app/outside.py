@@ -11,6 +11,7 @@ HEADERS = [
     (b"x-frame-options", b"DENY"),
 ]
 STRICT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+NOT_KEPT = (b"cache-control", b"no-store")  # unless the route says that it is nobody's own
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 CORS = [
     (b"access-control-allow-origin", b"*"),
@@ -40,7 +41,7 @@ class Outside:
 
     def __init__(self, app: Asgi, is_https: bool) -> None:
         self._app = app
-        self._headers = [*HEADERS, STRICT, *([HSTS] if is_https else [])]
+        self._headers = [*HEADERS, STRICT, NOT_KEPT, *([HSTS] if is_https else [])]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, with the headers every answer carries."""

@@ -7,10 +7,11 @@ from fastapi import Depends, Request, Response
 
 from app.errors import MissedbeatError
 from app.store import blackouts, user_sessions
-from app.web import House, Session, Shared
+from app.web import House, Session, Shared, transaction
 
 LONGEST_TOKEN = 100
 FRESH_FOR = timedelta(minutes=10)
+FORM_FOR = 2 * FRESH_FOR  # a form that was opened in time may be sent as late as this, so that what was typed is not lost
 
 
 class SignInFirst(MissedbeatError):
@@ -43,12 +44,14 @@ def token_of(request: Request, house: Shared) -> str | None:
     return token if 0 < len(token) <= LONGEST_TOKEN else None
 
 
-async def visitor_of(request: Request, session: Session, house: House) -> user_sessions.Visitor | None:
-    """Who asks; None for nobody that we know. Without a cookie the database is not asked."""
+async def visitor_of(request: Request, house: House) -> user_sessions.Visitor | None:
+    """Who asks; None for nobody that we know. Without a cookie the database is not asked. In a transaction of its own: a page
+    that compares passwords holds no connection meanwhile, and no row that it writes later."""
     token = token_of(request, house)
     if token is None:
         return None
-    found = await user_sessions.visitor(session, token, await blackouts.now(session))
+    async with transaction(house) as session:
+        found = await user_sessions.visitor(session, token, await blackouts.now(session))
     request.state.visitor = found  # for the frame of the page, an error's too
     return found
 
@@ -60,11 +63,19 @@ def signed_in(visitor: Annotated[user_sessions.Visitor | None, Depends(visitor_o
     return visitor
 
 
-async def proved(visitor: Annotated[user_sessions.Visitor, Depends(signed_in)], session: Session) -> user_sessions.Visitor:
-    """Who asks, and that it is they: they proved it within ten minutes. Raises SignInFirst and ProveAgain."""
-    if visitor.authenticated_at <= await blackouts.now(session) - FRESH_FOR:
+async def proved(
+    request: Request, visitor: Annotated[user_sessions.Visitor, Depends(signed_in)], session: Session
+) -> user_sessions.Visitor:
+    """Who asks, and that it is they: they proved it within ten minutes, or within twenty (`FORM_FOR`) where they send a form.
+    Raises SignInFirst and ProveAgain."""
+    if visitor.authenticated_at <= await blackouts.now(session) - fresh_for(request):
         raise ProveAgain("prove again who you are")
     return visitor
+
+
+def fresh_for(request: Request) -> timedelta:
+    """How long a proof counts for what is asked now."""
+    return FRESH_FOR if request.method in ("GET", "HEAD") else FORM_FOR
 
 
 Visitor = Annotated[user_sessions.Visitor | None, Depends(visitor_of)]

@@ -19,7 +19,7 @@ MEMORY = Path("/dev/shm")
 SPARE = 6 * 2**30  # bytes
 CLOCK = """
 CREATE TABLE IF NOT EXISTS test_clock (ahead interval NOT NULL);
-DELETE FROM test_clock; INSERT INTO test_clock VALUES ('0');
+DELETE FROM test_clock; INSERT INTO test_clock VALUES ('0'); GRANT SELECT ON test_clock TO PUBLIC;
 CREATE OR REPLACE FUNCTION missedbeat_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS
     'SELECT clock_timestamp() + (SELECT ahead FROM test_clock)';
 """

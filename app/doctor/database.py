@@ -40,6 +40,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
     if seen.revision is not None:
         yield _schema(seen, seen.revision)
     if seen.life is not None:
+        yield _tenants(seen)
         yield from _alive(seen.life)
         yield _secret_key(settings, seen)
 
@@ -126,6 +127,14 @@ def _schema(seen: Inspection, revision: str) -> Check:
         return Check("schema", "wrong", words, "Is it another program's database? Else restore it from a backup")
     newer = "" if revision == head() else ", newer than this version, which is fine while an upgrade rolls"
     return Check("schema", "ok", f"revision {revision}{newer}")
+
+
+def _tenants(seen: Inspection) -> Check:
+    if seen.confines:
+        return Check("tenants", "ok", "row security keeps what is asked for one project to it")
+    words = "row security is off, for the role could not make another: only the project in each statement keeps projects apart"
+    remedy = "CREATE ROLE missedbeat_tenant NOLOGIN; GRANT it to the role; then run `missedbeat-server migrate`"
+    return Check("tenants", "note", words, remedy)
 
 
 def _alive(life: Life) -> Iterator[Check]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from app.domain.span import in_words
+
 LONGEST_NAME = 100
 LONGEST_LIST = 400  # of monitors by name
 
@@ -15,7 +17,6 @@ class LetterKind(StrEnum):
     VERIFY = "verify"
     KNOWN_ALREADY = "known_already"
     LOGIN = "login"
-    RESET_PASSWORD = "reset_password"  # noqa: S105
     CHANGE_ADDRESS = "change_address"
     ADDRESS_CHANGED = "address_changed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
@@ -63,11 +64,6 @@ WORDS: dict[LetterKind, tuple[str, str, str]] = {
         "Your link to sign in",
         "Somebody, probably you, wants to sign in at {host} with this address.",
         "Sign in",
-    ),
-    LetterKind.RESET_PASSWORD: (
-        "Choose a new password",
-        "Somebody, probably you, forgot the password of this address at {host}.",
-        "Choose a new password",
     ),
     LetterKind.CHANGE_ADDRESS: (
         "Confirm your new address",
@@ -126,16 +122,6 @@ def compose(
         asked=f"Asked for from {_line(asked.address, 60)}, {_line(asked.browser, 120) or 'no browser named'}." if asked else "",
         closing=TELL_US if kind in HAPPENED else "" if kind in TOLD else DO_NOTHING,
     )
-
-
-def in_words(span: timedelta) -> str:
-    """A span of whole days, hours or minutes."""
-    minutes = int(span.total_seconds() // 60)
-    for unit, size in (("day", 1440), ("hour", 60), ("minute", 1)):
-        if minutes >= size and minutes % size == 0:
-            count = minutes // size
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "a moment"
 
 
 def _line(text: str, most: int) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.domain.tokens import canary_path
 from app.ingest.inbox import AWAY
 from app.ingest.read import Scope
-from app.ingest.reply import BASE_HEADERS, TEXT, Send, reply
+from app.ingest.reply import TEXT, Dress, Send, reply
 from app.store import blackouts
 from app.store.engine import Sessions
 
@@ -16,8 +16,9 @@ from app.store.engine import Sessions
 class CanaryDoor:
     """Hears canaries through the connections that check-ins take. Only who knows the secret key can send one."""
 
-    def __init__(self, sessions: Sessions, secret_key: str) -> None:
+    def __init__(self, sessions: Sessions, secret_key: str, dress: Dress) -> None:
         self._sessions = sessions
+        self._headers = dress.base
         self.path = canary_path(secret_key) if secret_key else ""
 
     async def __call__(self, scope: Scope, send: Send) -> None:
@@ -30,6 +31,6 @@ class CanaryDoor:
         except (KeyError, ValueError):
             heard = False
         except (*AWAY, SQLAlchemyError):
-            await reply(send, 503, b"try again", TEXT, BASE_HEADERS, 2)
+            await reply(send, 503, b"try again", TEXT, self._headers, 2)
             return
-        await reply(send, 200 if heard else 404, b"OK" if heard else b"not found", TEXT, BASE_HEADERS, None)
+        await reply(send, 200 if heard else 404, b"OK" if heard else b"not found", TEXT, self._headers, None)

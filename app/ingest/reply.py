@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from app.outside import HSTS
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 METHODS = frozenset({"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -11,9 +13,10 @@ BASE_HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cache-control", b"no-store"),
     (b"access-control-allow-origin", b"*"),
 ]
-GOOD_HEADERS = [*BASE_HEADERS, (b"cache-control", b"no-store")]
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"HEAD, GET, POST"),
     (b"access-control-allow-headers", b"*"),
@@ -21,9 +24,18 @@ PREFLIGHT_HEADERS = [
 ]
 
 
-async def preflight(send: Send) -> None:
+class Dress:
+    """What every answer of one web door wears: lists that are made once. Over https browsers are told to stay there."""
+
+    def __init__(self, is_https: bool = False) -> None:
+        more = [HSTS] if is_https else []
+        self.base = [*BASE_HEADERS, *more]
+        self.preflight = [*self.base, *PREFLIGHT_HEADERS]
+
+
+async def preflight(send: Send, dress: Dress) -> None:
     """The answer to OPTIONS, which is no ping."""
-    await send({"type": "http.response.start", "status": 204, "headers": [*BASE_HEADERS, *PREFLIGHT_HEADERS]})
+    await send({"type": "http.response.start", "status": 204, "headers": dress.preflight})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -10,7 +10,7 @@ from app.ingest.dialects import CRONRADAR, at_ping
 from app.ingest.inbox import Inbox
 from app.ingest.ping import Ping, Target, read_path
 from app.ingest.read import Gone, Headers, Reader, Receive, Scope, headers_of, key_of, opener, wants_receipt
-from app.ingest.reply import BASE_HEADERS, GOOD_HEADERS, JSON, METHODS, TEXT, Send, preflight, reply
+from app.ingest.reply import JSON, METHODS, TEXT, Dress, Send, preflight, reply
 from app.ingest.translate import Call, Translator, raw_path
 
 
@@ -22,16 +22,17 @@ class PingRoutes:
     whose first found no key, so an ordinary ping pays for neither.
     """
 
-    def __init__(self, inbox: Inbox, reader: Reader, translator: Translator) -> None:
+    def __init__(self, inbox: Inbox, reader: Reader, translator: Translator, dress: Dress | None = None) -> None:
         self._inbox = inbox
         self._reader = reader
         self._translator = translator
-        self._good_headers = [*GOOD_HEADERS, (b"ping-body-limit", str(reader.body_limit).encode())]
+        self._dress = dress or Dress()
+        self._good_headers = [*self._dress.base, (b"ping-body-limit", str(reader.body_limit).encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hear one ping and answer it."""
         if scope["method"] == "OPTIONS":
-            await preflight(send)
+            await preflight(send, self._dress)
             return
         headers = headers_of(scope)
         try:
@@ -44,7 +45,7 @@ class PingRoutes:
         metrics.CHECK_INS.labels(answer.result).inc()
         as_json = wants_receipt(headers.get(b"accept", b""))
         body = json.dumps(_receipt(answer)).encode() if as_json else answer.text.encode()
-        more = self._good_headers if answer.status < 300 else BASE_HEADERS
+        more = self._good_headers if answer.status < 300 else self._dress.base
         await reply(send, answer.status, body, JSON if as_json else TEXT, more, answer.retry_after)
 
     async def _hear(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[Answer, Call | None]:

@@ -19,7 +19,7 @@ from app.ingest.dialects import SNITCH, Dialect, below
 from app.ingest.inbox import AWAY, Inbox
 from app.ingest.ping import Ping, Target
 from app.ingest.read import Gone, Headers, Reader, Receive, Scope, headers_of
-from app.ingest.reply import BASE_HEADERS, GOOD_HEADERS, METHODS, Send, preflight, reply
+from app.ingest.reply import METHODS, Dress, Send, preflight, reply
 from app.ingest.said import Request, Said, read_fields
 from app.store.addresses import Address
 
@@ -48,10 +48,11 @@ class Call:
 class Translator:
     """All dialects on one inbox. `upsert` does what a declared schedule asks for."""
 
-    def __init__(self, inbox: Inbox, reader: Reader, upsert: Upsert) -> None:
+    def __init__(self, inbox: Inbox, reader: Reader, upsert: Upsert, dress: Dress | None = None) -> None:
         self._inbox = inbox
         self._reader = reader
         self._upsert = upsert
+        self._dress = dress or Dress()
 
     def below(self, scope: Scope) -> Call | None:
         """Whose URL this is, of those below /p/ and /api/."""
@@ -61,7 +62,7 @@ class Translator:
     async def __call__(self, call: Call, receive: Receive, send: Send, otherwise: Asgi | None = None) -> None:
         """Hear one call and answer it; what leads nowhere goes to `otherwise`, where that is given."""
         if call.scope["method"] == "OPTIONS":
-            await preflight(send)
+            await preflight(send, self._dress)
             return
         try:
             answer = await self._read_and_hear(call, receive)
@@ -97,7 +98,7 @@ class Translator:
         """Answer in the service's own words."""
         metrics.CHECK_INS.labels(answer.result).inc()
         status, body, kind = call.dialect.reply(answer, call.match)
-        await reply(send, status, body, kind, GOOD_HEADERS if status < 300 else BASE_HEADERS, answer.retry_after)
+        await reply(send, status, body, kind, self._dress.base, answer.retry_after)
 
     async def _read_and_hear(self, call: Call, receive: Receive) -> Answer:
         if call.scope["method"] not in METHODS:

@@ -11,6 +11,7 @@ from app.domain import tokens
 from app.domain.plan import PlanName, least, plan_of
 from app.errors import Conflict, NotAllowed, NotFound
 from app.store import addresses, keys, monitors
+from app.store.row_security import confine
 from app.store.tables import AddressRow, ApiKeyRow, ChannelRow, ProjectRow
 
 REPORTER = text("""
@@ -87,12 +88,12 @@ async def found_project(
 
 
 async def caller(session: AsyncSession, key: str) -> Caller:
-    """The project that an API key opens. Raises NotAllowed for a key unknown or revoked, one that may only ping, and those of
-    other services."""
+    """The project that an API key opens, to which the transaction is kept from now on. Raises NotAllowed for a key unknown or
+    revoked, one that may only ping, and those of other services."""
     if tokens.looks_like_api_key(key):
         minute_ago: ColumnElement[datetime] = literal_column("missedbeat_now() - interval '1 minute'")
         due = or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at <= minute_ago)
-        query = select(ApiKeyRow, due).where(
+        query = select(ApiKeyRow, due, confine(ApiKeyRow.project_id)).where(
             ApiKeyRow.hash == tokens.hashed(key),
             ApiKeyRow.revoked_at.is_(None),
             ApiKeyRow.service == "",
@@ -100,7 +101,7 @@ async def caller(session: AsyncSession, key: str) -> Caller:
         )
         found = (await session.execute(query)).one_or_none()
         if found is not None:
-            row, use_is_due = found
+            row, use_is_due, _ = found
             return Caller(row.project_id, row.scope == "rw", row.id, row.hint, use_is_due)
     raise NotAllowed("wrong api key")
 

@@ -51,6 +51,9 @@ RIGHTS = text("""
     WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
     UNION ALL SELECT 'ownership of ' || relname || ', for new partitions'
     FROM ours WHERE relname IN ('check_ins', 'runs') AND NOT pg_has_role(relowner, 'USAGE')""")
+CONFINES = text("""
+    SELECT coalesce(has_table_privilege(r.oid, to_regclass('monitors'), 'INSERT') AND pg_has_role(r.oid, 'MEMBER'), false)
+    FROM (SELECT to_regrole('missedbeat_tenant')::oid AS oid) AS r""")
 SEALED = text("SELECT project_id, id, secret FROM channels WHERE secret IS NOT NULL ORDER BY created_at DESC LIMIT 1")
 
 
@@ -70,7 +73,8 @@ class Inspection:
 
     `limits`: how many connections may be open at once, by whose limit. `revision` is empty before `migrate`, None where it may
     not be read; `unseen` are tables of ours that the search path does not lead to, `elsewhere` is a schema outside it that holds
-    tables of their names, or None. `life` is None where not all of it can be read.
+    tables of their names, or None. `confines`: whether row security keeps tenants apart. `life` is None where not all of it can
+    be read.
     """
 
     version: str
@@ -86,6 +90,7 @@ class Inspection:
     unseen: list[str]
     elsewhere: str | None
     sealed: tuple[UUID, UUID, bytes] | None
+    confines: bool
     life: Life | None
 
 
@@ -122,6 +127,7 @@ def _inspect(connection: Connection) -> Inspection:
         read_only=server.read_only, standby=server.standby, settings=settings, limits=_limits(server, settings),
         missing_rights=rights, revision=revision, unseen=unseen,
         elsewhere=connection.execute(ELSEWHERE, ours).scalar() if unseen else None, sealed=sealed, life=life,
+        confines=bool(connection.execute(CONFINES).scalar()),
     )  # fmt: skip
 
 

@@ -58,6 +58,12 @@ async def of_secret(session: AsyncSession, secret: str) -> InvitationRow | None:
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
 
 
+async def is_invited(session: AsyncSession, email: str, now: datetime) -> bool:
+    """Whether somebody offers this address a place in a project that it could take now."""
+    theirs = (InvitationRow.email_key == mailbox.key_of(email), InvitationRow.expires_at > now, *_open())
+    return (await session.execute(select(InvitationRow.id).where(*theirs).limit(1))).first() is not None
+
+
 async def revoke(session: AsyncSession, row: InvitationRow, now: datetime) -> None:
     """It cannot be accepted any more. Under the project's lock."""
     mine = (InvitationRow.project_id == row.project_id, InvitationRow.id == row.id)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.domain.role import RANKS, Role
+from app.store.row_security import confine
 from app.store.tables import MembershipRow, ProjectRow, UserRow
 
 
@@ -33,8 +34,10 @@ class Member:
 
 
 async def find(session: AsyncSession, project: UUID, user: UUID) -> Membership | None:
-    """What somebody is in a project; None both where there is no such project and where it is not theirs."""
-    return next(iter(await _found(session, MembershipRow.user_id == user, MembershipRow.project_id == project)), None)
+    """What somebody is in a project, to which the transaction is kept from now on; None both where there is no such project and
+    where it is not theirs."""
+    found = await _found(session, MembershipRow.user_id == user, MembershipRow.project_id == project, confined=True)
+    return next(iter(found), None)
 
 
 async def of_user(session: AsyncSession, user: UUID) -> list[Membership]:
@@ -138,8 +141,9 @@ async def delete_projects_of(session: AsyncSession, user: UUID, now: datetime) -
     return len((await session.execute(due)).all())
 
 
-async def _found(session: AsyncSession, *conditions: object) -> list[Membership]:
-    query = select(ProjectRow.id, ProjectRow.name, MembershipRow.role, ProjectRow.delete_at)
+async def _found(session: AsyncSession, *conditions: object, confined: bool = False) -> list[Membership]:
+    project = confine(ProjectRow.id) if confined else ProjectRow.id
+    query = select(project, ProjectRow.name, MembershipRow.role, ProjectRow.delete_at)
     query = query.join(MembershipRow, MembershipRow.project_id == ProjectRow.id).where(*conditions)  # type: ignore[arg-type]
     rows = await session.execute(query.order_by(ProjectRow.name, ProjectRow.id))
     return [Membership(project, name, Role(role), delete_at) for project, name, role, delete_at in rows]

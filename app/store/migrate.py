@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from app.errors import Unavailable
+from app.store import row_security
 from app.store.engine import LOCK_NOT_AVAILABLE
 
 LOCK_LIMIT = "200ms"  # whoever waits for a table's lock has every ping wait behind it
@@ -33,6 +34,8 @@ def migrate(dsn: str) -> str:
             connection.execute(text(f"SET lock_timeout = '{LOCK_LIMIT}'"))
             connection.commit()
             _upgrade(connection)
+            row_security.allow(connection)
+            connection.commit()
             return _revision(connection)
     except OperationalError as error:
         words = str(error.orig).splitlines()[0]

@@ -17,7 +17,8 @@ USER_AGENT_KEPT = 200
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is signed in, by which session, and when they last proved who they are."""
+    """Who is signed in, by which session, and when they last proved who they are. `by_link`: whether a mailed link began it, at
+    `began_at`."""
 
     user: UUID
     email: str
@@ -25,10 +26,13 @@ class Visitor:
     theme: str
     session: UUID
     authenticated_at: datetime
+    began_at: datetime
+    by_link: bool
 
 
-async def begin(session: AsyncSession, user: UUID, address: str, user_agent: str, now: datetime) -> str:
-    """A new session for somebody who has just proved who they are; returns its token, for the cookie."""
+async def begin(session: AsyncSession, user: UUID, address: str, user_agent: str, now: datetime, by_link: bool = False) -> str:
+    """A new session for somebody who has just proved who they are, `by_link` of a mail or by what they know; returns its token,
+    for the cookie."""
     token = tokens.new_secret()
     row = insert(SessionRow).values(
         hash=tokens.hashed(token),
@@ -38,6 +42,7 @@ async def begin(session: AsyncSession, user: UUID, address: str, user_agent: str
         last_seen_at=now,
         expires_at=now + LASTS,
         authenticated_at=now,
+        by_link=by_link,
         address=address,
         user_agent="".join(c for c in user_agent if c.isprintable())[:USER_AGENT_KEPT],
     )
@@ -55,6 +60,8 @@ async def visitor(session: AsyncSession, token: str, now: datetime) -> Visitor |
         UserRow.theme,
         SessionRow.id,
         SessionRow.authenticated_at,
+        SessionRow.created_at,
+        SessionRow.by_link,
         SessionRow.last_seen_at,
     )
     found = (await session.execute(query.join(UserRow, UserRow.id == SessionRow.user_id).where(*live))).first()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import mailbox
 from app.errors import Conflict
-from app.store.tables import InvitationRow, UserRow
+from app.store.tables import UserRow
 
 FIRST = 0x6D69_7373_6505  # an advisory lock held for one transaction
 
@@ -43,6 +43,12 @@ async def locked(session: AsyncSession, user: UUID) -> UserRow | None:
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
 
 
+async def has_password(session: AsyncSession, user: UUID) -> bool:
+    """Whether they can sign in with one; else by links alone."""
+    query = select(UserRow.id).where(UserRow.id == user, UserRow.password_hash.is_not(None))
+    return (await session.execute(query)).first() is not None
+
+
 async def set_password_hash(session: AsyncSession, user: UUID, password_hash: str) -> None:
     """What their password is compared with from now on. Sessions stay: who changes a password ends them, with
     `user_sessions.end_all`."""
@@ -71,15 +77,6 @@ async def set_look(session: AsyncSession, user: UUID, zone: str, theme: str) -> 
 async def delete(session: AsyncSession, user: UUID) -> None:
     """They are gone, with their sessions, links and memberships."""
     await session.execute(sql_delete(UserRow).where(UserRow.id == user))
-
-
-async def is_invited(session: AsyncSession, email: str, now: datetime) -> bool:
-    """Whether somebody offered this address a place in a project, and the offer stands."""
-    query = select(InvitationRow.id).where(
-        InvitationRow.email_key == mailbox.key_of(email), InvitationRow.accepted_at.is_(None),
-        InvitationRow.revoked_at.is_(None), InvitationRow.expires_at > now,
-    )  # fmt: skip
-    return (await session.execute(query.limit(1))).first() is not None
 
 
 async def any_user(session: AsyncSession) -> bool:

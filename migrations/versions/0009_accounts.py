@@ -37,6 +37,7 @@ CREATE TABLE user_sessions (
     last_seen_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     authenticated_at timestamptz NOT NULL,
+    by_link BOOLEAN NOT NULL,
     address TEXT NOT NULL,
     user_agent TEXT NOT NULL
 );

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.letter import Asked, LetterKind, compose, in_words
+from app.domain.letter import Asked, LetterKind, compose
 
 
 @pytest.mark.parametrize("kind", LetterKind)
@@ -21,17 +21,3 @@ def test_every_letter_has_words_and_no_name_breaks_its_lines(kind: LetterKind) -
     assert made.subject
     assert "beat.example" in made.sentence
     assert "Evil Bcc: all@example.org {host}" in made.sentence or "Evil" not in made.sentence
-
-
-@pytest.mark.parametrize(
-    ("span", "words"),
-    [
-        (timedelta(minutes=10), "10 minutes"),
-        (timedelta(hours=1), "1 hour"),
-        (timedelta(minutes=90), "90 minutes"),
-        (timedelta(days=7), "7 days"),
-    ],
-)
-def test_spans_are_said_in_the_largest_whole_unit(span: timedelta, words: str) -> None:
-    """As people say them."""
-    assert in_words(span) == words

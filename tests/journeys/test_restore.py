@@ -62,7 +62,7 @@ async def test_after_a_restore_to_an_earlier_point_only_the_really_dead_are_told
                 await asyncio.sleep(2)
                 living.cancel()
             emptied(dsn)
-            tool("pg_restore", "-d", dsn, "--no-owner", dump)
+            tool("pg_restore", "-d", dsn, "--no-owner", "--no-privileges", dump)
             await asyncio.sleep(5)
             async with serving(tmp_path / "data", **settings) as service:
                 service.keys = keys

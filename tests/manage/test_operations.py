@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
+from app.cli import cli
 from app.notify.heartbeat import Heartbeat
 from app.store.audit import AUDITS, PARTITIONS
 from app.sweeper.audit import audit_once
@@ -122,6 +124,7 @@ def test_the_page_for_self_hosting_names_settings_and_commands_that_exist() -> N
     example = (DOCS.parent / ".env.example").read_text()
     for name in set(re.findall(r"MISSEDBEAT_[A-Z_]*[A-Z]", text)):
         assert f"#{name}=" in example, name
-    commands = (DOCS.parent / "app/cli.py").read_text()
-    for name in set(re.findall(r"missedbeat-server (\w+)", text)):
-        assert f"def {name}(" in commands, name
+    commands = get_command(cli).commands  # type: ignore[attr-defined]
+    for name, word in set(re.findall(r"missedbeat-server (\w+)(?: (\w+))?", text)):
+        assert name in commands, name
+        assert word in getattr(commands[name], "commands", {word}), f"{name} {word}"

@@ -111,16 +111,16 @@ async def test_every_page_of_a_project_refuses_lower_roles_and_outsiders(world: 
         people.append((role, await signed_up(world, f"{role}@example.org")))
         await joined(world, people[-1][1], role)
     before = await world.rows("SELECT p::text FROM projects p UNION ALL SELECT m::text FROM memberships m")
-    for role, person in people:
+    for is_a, person in people:
         async with Browser(world) as browser:
             await browser.sign_in(person)
             for method, path, rule in walked:
-                if role is not None and may(role, rule):
+                if is_a is not None and may(is_a, rule):
                     continue
                 asked = filled(world, path)
                 page = await (browser.see(asked) if method == "GET" else browser.send(asked, {"name": "x", "role": "owner"}))
-                assert page.status == (404 if role is None else 403), (role, method, path)
-                assert ("may not" in page.text) == (role is not None)
+                assert page.status == (404 if is_a is None else 403), (is_a, method, path)
+                assert ("may not" in page.text) == (is_a is not None)
     assert await world.rows("SELECT p::text FROM projects p UNION ALL SELECT m::text FROM memberships m") == before
 
 

@@ -27,6 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {  # of the resources that refuse what they 
     "projects/{project}": {"name": "stolen"},
     "events": {"app": "stolen", "sent_at": 1_760_000_000_123},
 }
+NOTED = "ARRAY['last_used_at', 'last_seen_at']"  # that somebody was here
 SENTRY_KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -63,7 +64,7 @@ async def everything(world: World) -> dict[str, Any]:
     """The whole database, as text; that a key was used is noted on the key itself."""
     found = {}
     for name in EVERYTHING:
-        rows = f"SELECT (to_jsonb(t) - 'last_used_at')::text AS line FROM {name} t"
+        rows = f"SELECT (to_jsonb(t) - {NOTED})::text AS line FROM {name} t"
         (all_of_it,) = await world.rows(f"SELECT coalesce(string_agg(line, E'\\n' ORDER BY line), '') AS rows FROM ({rows}) t")
         found[name] = all_of_it["rows"]
     return found

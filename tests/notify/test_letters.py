@@ -1,6 +1,8 @@
 """Mail to people: sent for what is committed, until it is taken or of no use any more."""
 
 import asyncio
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.anyio
 ANNA = "anna@example.org"
 LINK = "https://beat.example/login/secret-of-the-link"
 TEN_MINUTES = timedelta(minutes=10)
+HOSTILE = 'Évil\r\nBcc: all@example.org\r\n\r\n<img src="x"><a href="https://evil.example">{host} {{7*7}} %s\0\u2028</a>'
 
 
 def letter() -> Letter:
@@ -65,6 +68,35 @@ async def test_a_letter_says_who_asked_and_how_long_its_link_is_good_and_is_then
     assert "&lt;script&gt;" in page.get_content()
     assert "<script>" not in page.get_content()
     assert await world.rows("SELECT * FROM letters") == []
+
+
+@pytest.mark.parametrize("kind", LetterKind)
+async def test_what_others_chose_is_plain_text_in_every_letter(world: World, kind: LetterKind) -> None:
+    """A name, an address and a browser of somebody else make no header, no recipient, no part of the mail and no markup; the link
+    is whole in both parts."""
+    asked = Asked(HOSTILE, HOSTILE)
+    made = compose(kind, host="beat.example", link=LINK, valid=TEN_MINUTES, asked=asked, name=HOSTILE, by=HOSTILE, until="soon")
+    async with world.sessions() as session:
+        await letters.write(session, Vault(SECRET_KEY), made, ANNA, TEN_MINUTES, await world.now())
+        await session.commit()
+    async with MailReceiver() as receiver:
+        assert await sent(world, receiver) == 1
+    (mail,), names = receiver.mails, {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress"}
+    assert receiver.recipients == [ANNA]
+    assert set(mail.keys()) <= names | {"MIME-Version", "Content-Type", "X-Peer", "X-MailFrom", "X-RcptTo"}
+    subject = " ".join(mail["Subject"].split())  # where a line was folded a blank may come twice
+    assert (mail["To"], subject) == (ANNA, made.subject)
+    assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    text, page = (mail.get_body((wanted,)) for wanted in ("plain", "html"))
+    assert text is not None
+    assert page is not None
+    lines, markup = text.get_content().splitlines(), page.get_content()
+    assert lines[0] == made.sentence
+    assert LINK in lines
+    assert not any(line.startswith("Bcc:") for line in lines)
+    assert re.findall(r'(?:href|src)="([^"]*)"', markup) == [LINK]
+    assert set(re.findall(r"<(\w+)", markup)) <= {"html", "head", "meta", "title", "body", "h2", "p", "a", "small"}
+    assert html.unescape(re.sub(r"<[^>]*>", "\n", markup)).count(made.sentence) == 1
 
 
 async def test_nothing_is_sent_for_what_is_not_committed(world: World) -> None:

@@ -10,14 +10,15 @@ from fastapi import Request, Response
 
 from app.domain.audit_action import AuditAction
 from app.manage.access import SIGNED_IN, PageRoutes
+from app.manage.acting import Person
 from app.manage.pages import cookie
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
 from app.store import audit_entries, user_sessions, users
-from app.store.audit_entries import Actor, Entry
+from app.store.audit_entries import Entry
 from app.store.user_sessions import Seen, Visitor
 from app.visitor import SignedIn
-from app.web import House, Now, Session, Shared
+from app.web import House, Now, Session
 
 pages = PageRoutes()
 
@@ -50,14 +51,14 @@ async def account(request: Request, visitor: SignedIn, session: Session, now: No
 
 
 @pages.post("/account/sessions", SIGNED_IN)
-async def revoke(request: Request, form: Sent, visitor: SignedIn, session: Session, house: House, now: Now) -> Response:
+async def revoke(request: Request, form: Sent, visitor: SignedIn, actor: Person, session: Session, now: Now) -> Response:
     """Sign another browser out, or all others. One that is not theirs is none."""
     one = form.text("session")
     if one == "others":
         await user_sessions.end_all(session, visitor.user, but=visitor.session)
     elif not await user_sessions.revoke(session, visitor.user, _id_of(one)):
         return go_to(request, "/account")
-    await audit_entries.write(session, actor_of(request, house, visitor), Entry(AuditAction.SESSION_REVOKED), now)
+    await audit_entries.write(session, actor, Entry(AuditAction.SESSION_REVOKED), now)
     return go_to(request, "/account?done=sessions")
 
 
@@ -75,11 +76,6 @@ async def look(request: Request, form: Sent, visitor: SignedIn, session: Session
     answer = go_to(request, "/account?done=look")
     cookie.keep_theme(answer, house, theme)
     return answer
-
-
-def actor_of(request: Request, house: Shared, visitor: Visitor) -> Actor:
-    """Who does it, for the log."""
-    return Actor(visitor.email, house.sender_of(request), visitor.user)
 
 
 @cache

@@ -8,21 +8,27 @@ from app.domain.audit_action import AuditAction
 from app.domain.letter import LetterKind
 from app.errors import Conflict, TooMany
 from app.manage.access import SIGNED_IN, PageRoutes
+from app.manage.acting import Person
 from app.manage.pages import cookie
-from app.manage.pages.account import actor_of
 from app.manage.pages.entry import Asking, asking_of
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, render
-from app.manage.pages.mailing import count_letter, in_the_same_time, mailed, opens_nothing, send_link, slow_down, tell
-from app.manage.pages.proof import is_fresh, prove
-from app.manage.pages.sign_in import in_words
+from app.manage.pages.frame import go_to, render, try_again
+from app.manage.pages.mailing import (
+    TOO_MANY_LETTERS,
+    count_letter,
+    in_the_same_time,
+    mailed,
+    opens_nothing,
+    send_link,
+    slow_down,
+    tell,
+)
 from app.manage.pages.sign_up import checked_address
-from app.manage.passwords import PasswordThreads
 from app.store import audit_entries, blackouts, links, users
 from app.store.audit_entries import Actor, Entry
 from app.store.links import Link
 from app.store.user_sessions import Visitor
-from app.visitor import SignedIn
+from app.visitor import Fresh, SignedIn
 from app.web import House, Now, Session, Shared
 
 pages = PageRoutes()
@@ -33,27 +39,25 @@ CONFIRM = "/account/address/confirm"
 
 
 @pages.get(PATH, SIGNED_IN)
-async def address_page(request: Request, visitor: SignedIn, now: Now) -> Response:
+async def address_page(request: Request, visitor: Fresh) -> Response:
     """The form."""
-    return _form(request, Form(), is_fresh(visitor, now))
+    return _form(request, Form())
 
 
 @pages.post(PATH, SIGNED_IN)
-async def ask(
-    request: Request, form: Sent, visitor: SignedIn, session: Session, house: House, threads: PasswordThreads, now: Now
-) -> Response:
+async def ask(request: Request, form: Sent, visitor: Fresh, actor: Person, session: Session, house: House, now: Now) -> Response:
     """Send a link to the new address. A service without mail takes it at its owner's word."""
-    fresh, email = is_fresh(visitor, now), checked_address(form)
+    email = checked_address(form)
     asking = asking_of(request, house, email)
-    if not form.is_fine or not await prove(form, session, threads, visitor, now):
-        return _form(request, form, fresh, 400)
+    if not form.is_fine:
+        return _form(request, form, 400)
     if not house.sends_mail:
-        return await _change_at_once(request, form, session, house, visitor, asking)
+        return await _change_at_once(request, form, session, house, visitor, actor, asking)
     try:
         await count_letter(session, asking)
     except TooMany as error:
-        form.refuse("all", f"Too many letters were asked for. Try again in {in_words(error.retry_after)}.")
-        return slow_down(_form(request, form, fresh, 429), error)
+        form.refuse("all", try_again(TOO_MANY_LETTERS, error))
+        return slow_down(_form(request, form, 429), error)
     browser = cookie.browser_of(request, house)
     is_free = await users.of_address(session, email) is None
     link = Link(CHANGE_ADDRESS, mailbox.key_of(email), visitor.user, {"email": email})
@@ -78,12 +82,14 @@ async def confirm_page(request: Request, visitor: SignedIn, session: Session, ho
 
 
 @pages.post(CONFIRM, SIGNED_IN)
-async def confirm(request: Request, form: Sent, visitor: SignedIn, session: Session, house: House, now: Now) -> Response:
+async def confirm(
+    request: Request, form: Sent, visitor: SignedIn, actor: Person, session: Session, house: House, now: Now
+) -> Response:
     """Use the link up."""
     link = await links.use(session, CHANGE_ADDRESS, form.secret("token"), cookie.kept(request, house, cookie.BROWSER), now)
     if link is None or link.user != visitor.user:
         return opens_nothing(request, PATH)
-    await _change(session, house, visitor, link.data["email"], actor_of(request, house, visitor), asking_of(request, house))
+    await _change(session, house, visitor, link.data["email"], actor, asking_of(request, house))
     return go_to(request, "/account?done=address")
 
 
@@ -100,15 +106,15 @@ async def _change(session: Session, house: Shared, visitor: Visitor, email: str,
 
 
 async def _change_at_once(
-    request: Request, form: Form, session: Session, house: Shared, visitor: Visitor, asking: Asking
+    request: Request, form: Form, session: Session, house: Shared, visitor: Visitor, actor: Actor, asking: Asking
 ) -> Response:
     try:
-        await _change(session, house, visitor, asking.email, actor_of(request, house, visitor), asking)
+        await _change(session, house, visitor, asking.email, actor, asking)
     except Conflict as error:
         form.refuse("email", str(error))
-        return _form(request, form, True, 400)
+        return _form(request, form, 400)
     return go_to(request, "/account?done=address")
 
 
-def _form(request: Request, form: Form, fresh: bool, status: int = 200) -> Response:
-    return render(request, "account_address.html", status, form=form, fresh=fresh)
+def _form(request: Request, form: Form, status: int = 200) -> Response:
+    return render(request, "account_address.html", status, form=form)

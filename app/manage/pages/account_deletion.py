@@ -7,15 +7,13 @@ from fastapi import Request, Response
 from app.domain.audit_action import AuditAction
 from app.domain.role import Role
 from app.manage.access import SIGNED_IN, PageRoutes
-from app.manage.pages.account import actor_of
+from app.manage.acting import Person
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
-from app.manage.pages.proof import is_fresh, prove
-from app.manage.passwords import PasswordThreads
 from app.store import audit_entries, memberships, users
 from app.store.audit_entries import Entry
 from app.store.user_sessions import Visitor
-from app.visitor import SignedIn, clear_cookie
+from app.visitor import Fresh, clear_cookie
 from app.web import House, Now, Session
 
 pages = PageRoutes()
@@ -30,24 +28,22 @@ class Standing:
 
 
 @pages.get("/account/delete", SIGNED_IN)
-async def delete_page(request: Request, visitor: SignedIn, session: Session, now: Now) -> Response:
+async def delete_page(request: Request, visitor: Fresh, session: Session) -> Response:
     """What goes, what keeps it from going, and the form."""
-    return _form(request, Form(), await _standing(session, visitor), is_fresh(visitor, now))
+    return _form(request, Form(), await _standing(session, visitor))
 
 
 @pages.post("/account/delete", SIGNED_IN)
 async def delete(
-    request: Request, form: Sent, visitor: SignedIn, session: Session, house: House, threads: PasswordThreads, now: Now
+    request: Request, form: Sent, visitor: Fresh, actor: Person, session: Session, house: House, now: Now
 ) -> Response:
     """Everything of theirs is gone at once. Their projects are locked meanwhile, so that nobody joins or leaves one."""
-    fresh, proved = is_fresh(visitor, now), await prove(form, session, threads, visitor, now)
     standing = await _standing(session, visitor, lock=True)
     if form.text("address").lower() != visitor.email.lower():
         form.refuse("address", "type your address, so that nothing is deleted by mistake")
-    if standing.needed or not proved or not form.is_fine:
-        return _form(request, form, standing, fresh, 409 if standing.needed else 400)
+    if standing.needed or not form.is_fine:
+        return _form(request, form, standing, 409 if standing.needed else 400)
     await memberships.delete_projects_of(session, visitor.user, now)
-    actor = actor_of(request, house, visitor)
     await audit_entries.write(session, actor, Entry(AuditAction.USER_DELETED, subject=visitor.email), now)
     await users.delete(session, visitor.user)
     request.state.visitor = None
@@ -62,5 +58,5 @@ async def _standing(session: Session, visitor: Visitor, lock: bool = False) -> S
     return Standing(needed, [one.name for one in found if not one.others])
 
 
-def _form(request: Request, form: Form, standing: Standing, fresh: bool, status: int = 200) -> Response:
-    return render(request, "account_deletion.html", status, form=form, standing=standing, fresh=fresh)
+def _form(request: Request, form: Form, standing: Standing, status: int = 200) -> Response:
+    return render(request, "account_deletion.html", status, form=form, standing=standing)

@@ -13,9 +13,8 @@ from app.manage.access import ANYONE, PageRoutes
 from app.manage.pages import cookie
 from app.manage.pages.entry import SECOND_STEP, Asking, Entered, asking_of, begin, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, ours, render
+from app.manage.pages.frame import go_to, ours, render, try_again
 from app.manage.pages.mailing import slow_down
-from app.manage.pages.sign_in import in_words
 from app.store import attempts, audit_entries, blackouts, links, second_steps, users
 from app.store.audit_entries import Actor, Entry
 from app.store.links import Link
@@ -52,7 +51,7 @@ async def give_code(request: Request, form: Sent, house: House) -> Response:
         async with transaction(house) as session:
             await attempts.count(session, CODE_ACCOUNT, asking.counted, await blackouts.now(session))
     except TooMany as error:
-        form.refuse("code", f"Too many attempts. Try again in {in_words(error.retry_after)}.")
+        form.refuse("code", try_again("too many attempts", error))
         return slow_down(_form(request, form, wanted, 429), error)
     async with transaction(house) as session:
         entered = await _enter(session, house, link, step, form.text("code", LONGEST_CODE), asking)

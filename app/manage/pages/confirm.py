@@ -7,8 +7,8 @@ from app.errors import TooMany
 from app.manage.access import SIGNED_IN, PageRoutes
 from app.manage.pages import known_browser
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, ours, render
-from app.manage.passwords import PasswordThreads
+from app.manage.pages.frame import go_to, ours, render, try_again
+from app.manage.passwords import Passwords, PasswordThreads
 from app.store import attempts, blackouts, user_sessions, users
 from app.store.tables import UserRow
 from app.store.user_sessions import Visitor
@@ -22,23 +22,31 @@ WRONG = "This is not the password of your account."
 
 @pages.get("/confirm", SIGNED_IN)
 async def confirm_page(request: Request, visitor: SignedIn, session: Session) -> Response:
-    """Asks for the password; whoever has none signs in anew."""
-    user = await users.of_address(session, visitor.email)
-    return _form(request, Form(), ours(request.query_params.get("next", "/")), user is not None and bool(user.password_hash))
+    """Asks for the password; whoever has none signs in anew, by a link."""
+    has_password = await users.has_password(session, visitor.user)
+    return _form(request, Form(), ours(request.query_params.get("next", "/")), has_password)
 
 
 @pages.post("/confirm", SIGNED_IN)
 async def confirm(request: Request, visitor: SignedIn, form: Sent, house: House, threads: PasswordThreads) -> Response:
-    """1. Count the attempt, as those of the sign-in. 2. Compare, with no database held. 3. Note that it was they."""
-    wanted, user = ours(form.typed("next", "/")), await _counted(request, visitor, house, form)
-    if not form.is_fine:
-        return _form(request, form, wanted, True, 429)
-    password_hash = user.password_hash if user is not None else None
-    right = await threads.matches(password_hash, form.secret("password"))
-    if not right or not await _note(house, visitor, password_hash, known_browser.counted_as(request, house, visitor.email)):
-        form.refuse("password", WRONG)
-        return _form(request, form, wanted, True, 400)
+    """The right password leads on to the page that asked."""
+    wanted = ours(form.typed("next", "/"))
+    if not await is_theirs(request, form, "password", visitor, house, threads):
+        return _form(request, form, wanted, True, 429 if "all" in form.wrong else 400)
     return go_to(request, wanted)
+
+
+async def is_theirs(request: Request, form: Form, field: str, visitor: Visitor, house: Shared, threads: Passwords) -> bool:
+    """Whether a field holds the present password of whoever is signed in; where not the form says so. 1. Count the attempt, as
+    those of the sign-in. 2. Compare, with no database held. 3. Note that it was they."""
+    user = await _counted(request, visitor, house, form)
+    if form.is_fine:
+        password_hash = user.password_hash if user is not None else None
+        right = await threads.matches(password_hash, form.secret(field))
+        counted = known_browser.counted_as(request, house, visitor.email)
+        if not right or not await _note(house, visitor, password_hash, counted):
+            form.refuse(field, WRONG)
+    return form.is_fine
 
 
 async def _counted(request: Request, visitor: Visitor, house: Shared, form: Form) -> UserRow | None:
@@ -49,7 +57,7 @@ async def _counted(request: Request, visitor: Visitor, house: Shared, form: Form
             await attempts.count(session, SIGN_IN_ADDRESS, network_of(house.sender_of(request)), now)
             await attempts.count(session, SIGN_IN_ACCOUNT, known_browser.counted_as(request, house, visitor.email), now)
     except TooMany as error:
-        form.refuse("all", f"Too many attempts. Try again in {error.retry_after} s.")
+        form.refuse("all", try_again("too many attempts", error))
     async with transaction(house) as session:
         return await users.of_address(session, visitor.email)
 

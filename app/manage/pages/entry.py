@@ -18,6 +18,8 @@ from app.web import Session, Shared
 
 SECOND_STEP = "second step"  # the purpose of a link that no mail holds: its secret is in the browser's cookie
 
+LINK = "link"  # by which somebody proved who they are
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -61,7 +63,8 @@ async def begin(session: Session, user: UserRow, asking: Asking, now: datetime, 
         await user_sessions.end(session, asking.token)
     actor = Actor(user.email, asking.address, user.id)
     await audit_entries.write(session, actor, Entry(AuditAction.SIGNED_IN, details={"by": by}), now)
-    return await user_sessions.begin(session, user.id, asking.address, asking.user_agent, now)
+    by_link = by.startswith(LINK)
+    return await user_sessions.begin(session, user.id, asking.address, asking.user_agent, now, by_link)
 
 
 def go_in(request: Request, house: Shared, entered: Entered, wanted: str) -> Response:

@@ -1,16 +1,20 @@
 """The frame around every page: how a template becomes an answer, and an error a page."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import iter_route_contexts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.routing import Match
 
 from app.domain.role import Action, may
+from app.domain.span import in_words
+from app.errors import TooMany
 from app.manage.pages.static import static_path
 from app.visitor import ProveAgain, SignInFirst
 from app.web import Shared, shared
@@ -74,6 +78,11 @@ def sentence(words: object) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def try_again(words: str, error: TooMany) -> str:
+    """That something was too much, in these words, and when it may be tried again."""
+    return f"{sentence(words)} Try again in {in_words(timedelta(seconds=error.retry_after))}."
+
+
 def error_page(request: Request, status: int, said: str, request_id: str) -> Response:
     """An error in words; `request_id` is what the operator finds it by."""
     title = TITLES.get(status, "That did not work")
@@ -97,8 +106,17 @@ async def _prove_again(request: Request, _: Exception) -> Response:
     wanted = request.scope["path"]
     if request.method not in ("GET", "HEAD"):
         prefix = shared(request).prefix
-        wanted = ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix))
+        wanted = _page_at(request, ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix)))
     return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
+
+
+def _page_at(request: Request, path: str) -> str:
+    """The page of this path, or the nearest one above it: a form that came back stands where forms alone are sent."""
+    asked = {**request.scope, "method": "GET"}
+    routes = list(iter_route_contexts(request.app.routes))
+    while path != "/" and not any(route.matches({**asked, "path": path})[0] is Match.FULL for route in routes):
+        path = path.rpartition("/")[0] or "/"
+    return path
 
 
 def day(at: datetime) -> str:

@@ -18,6 +18,7 @@ from app.store.links import Link
 from app.web import Session, Shared
 
 TOLD_FOR = timedelta(days=1)  # how long a letter that only tells of something is of use
+TOO_MANY_LETTERS = "too many letters were asked for"
 NO_MAIL = "this service sends no mail yet: whoever runs it makes accounts, and links to sign in, on its command line"
 
 

@@ -14,7 +14,7 @@ from app.manage.access import Member, PageRoutes
 from app.manage.acting import Person
 from app.manage.api.wire import id_of
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, render, sentence
+from app.manage.pages.frame import go_to, render, sentence, try_again
 from app.manage.team import Team
 from app.store import accounts, attempts, blackouts, invitations, letters, memberships
 from app.store.memberships import Membership
@@ -141,5 +141,4 @@ def _role(form: Form) -> Role:
 
 
 def _why(error: MissedbeatError) -> str:
-    wait = f": try again in {error.retry_after // 60 + 1} minutes" if isinstance(error, TooMany) else ""
-    return sentence(f"{error}{wait}")
+    return try_again(str(error), error) if isinstance(error, TooMany) else sentence(error)

@@ -3,10 +3,11 @@
 from fastapi import Request, Response
 
 from app.domain.audit_action import AuditAction
-from app.domain.plan import PlanName, notice, plan_of
-from app.domain.role import Action, Role
+from app.domain.plan import notice, plan_of
+from app.domain.role import Action
 from app.manage.access import SIGNED_IN, Member, PageRoutes
 from app.manage.acting import Person
+from app.manage.founding import found
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
 from app.store import accounts, audit_entries, memberships, monitors
@@ -38,10 +39,7 @@ async def create_project(
         form.refuse("all", f"You own {MOST_OWNED} projects, which is the most that one person may.")
     if not form.is_fine:
         return render(request, "project_new.html", 400, form=form)
-    plan = PlanName.FREE if house.plans else PlanName.UNLIMITED
-    project, _ = await accounts.found_project(session, name, None, now, plan=plan)
-    await memberships.add(session, project, visitor.user, Role.OWNER, now)
-    await audit_entries.write(session, actor, Entry(AuditAction.PROJECT_CREATED, name, project, {"plan": plan.value}), now)
+    project = await found(session, name, visitor.user, actor, house.plans, now)
     return go_to(request, f"/projects/{project}/settings")
 
 

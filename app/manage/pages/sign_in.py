@@ -11,7 +11,7 @@ from app.manage import passwords
 from app.manage.access import ANYONE, PageRoutes
 from app.manage.pages.entry import Asking, Entered, asking_of, enter, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, ours, render
+from app.manage.pages.frame import go_to, ours, render, try_again
 from app.manage.passwords import Passwords, PasswordThreads
 from app.store import attempts, audit_entries, blackouts, user_sessions, users
 from app.store.audit_entries import Actor, Entry
@@ -42,7 +42,7 @@ async def login(request: Request, form: Sent, house: House, threads: PasswordThr
     try:
         await _count(house, asking)
     except TooMany as error:
-        form.refuse("all", f"Too many attempts. Try again in {in_words(error.retry_after)}.")
+        form.refuse("all", try_again("too many attempts", error))
         answer = _form(request, form, wanted, 429)
         answer.headers["retry-after"] = str(error.retry_after)
         return answer
@@ -96,8 +96,3 @@ async def _count(house: Shared, asking: Asking) -> None:
 
 def _form(request: Request, form: Form, wanted: str, status: int = 200, awaits_first: bool = False) -> Response:
     return render(request, "login.html", status, form=form, next=wanted, awaits_first=awaits_first)
-
-
-def in_words(seconds: int) -> str:
-    """How long somebody has to wait."""
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} minutes"

@@ -9,11 +9,20 @@ from app.domain.letter import LetterKind
 from app.errors import TooMany
 from app.manage.access import ANYONE, PageRoutes
 from app.manage.pages import cookie
-from app.manage.pages.entry import Asking, Entered, asking_of, enter, go_in
+from app.manage.pages.entry import LINK, Asking, Entered, asking_of, enter, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import ours, render
-from app.manage.pages.mailing import count_letter, in_the_same_time, mailed, need_mail, opens_nothing, send_link, slow_down
-from app.manage.pages.sign_in import LONGEST_ADDRESS, in_words
+from app.manage.pages.frame import ours, render, try_again
+from app.manage.pages.mailing import (
+    TOO_MANY_LETTERS,
+    count_letter,
+    in_the_same_time,
+    mailed,
+    need_mail,
+    opens_nothing,
+    send_link,
+    slow_down,
+)
+from app.manage.pages.sign_in import LONGEST_ADDRESS
 from app.store import attempts, blackouts, links, users
 from app.store.links import Link
 from app.web import House, Session, Shared, transaction
@@ -43,7 +52,7 @@ async def ask(request: Request, form: Sent, house: House) -> Response:
         async with transaction(house) as session:
             await count_letter(session, asking)
     except TooMany as error:
-        form.refuse("all", f"Too many letters were asked for. Try again in {in_words(error.retry_after)}.")
+        form.refuse("all", try_again(TOO_MANY_LETTERS, error))
         return slow_down(_form(request, form, wanted, 429), error)
     browser = cookie.browser_of(request, house)
     async with transaction(house) as session:
@@ -94,7 +103,7 @@ async def _sign_in(session: Session, link: Link, asking: Asking) -> Entered | No
     now = await blackouts.now(session)
     await users.set_verified(session, user.id, now)
     await attempts.forgive(session, SIGN_IN_ACCOUNT, user.email_key)
-    return await enter(session, user, asking, now, "link")
+    return await enter(session, user, asking, now, LINK)
 
 
 def _form(request: Request, form: Form, wanted: str, status: int = 200) -> Response:

@@ -13,15 +13,25 @@ from app.domain.audit_action import AuditAction
 from app.domain.letter import LetterKind
 from app.errors import Invalid, TooMany
 from app.manage.access import ANYONE, PageRoutes
+from app.manage.founding import found
 from app.manage.pages import cookie
-from app.manage.pages.entry import Asking, Entered, asking_of, enter, go_in
+from app.manage.pages.entry import LINK, Asking, Entered, asking_of, enter, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, ours, render
-from app.manage.pages.mailing import count_letter, in_the_same_time, mailed, need_mail, opens_nothing, send_link, slow_down
-from app.manage.pages.sign_in import LONGEST_ADDRESS, in_words
+from app.manage.pages.frame import go_to, ours, render, try_again
+from app.manage.pages.mailing import (
+    TOO_MANY_LETTERS,
+    count_letter,
+    in_the_same_time,
+    mailed,
+    need_mail,
+    opens_nothing,
+    send_link,
+    slow_down,
+)
+from app.manage.pages.sign_in import LONGEST_ADDRESS
 from app.manage.pages.sign_in_by_link import LOGIN, OPEN
 from app.manage.passwords import PasswordThreads
-from app.store import audit_entries, blackouts, links, users
+from app.store import audit_entries, blackouts, invitations, links, users
 from app.store.audit_entries import Actor, Entry
 from app.store.links import Link
 from app.visitor import Visitor
@@ -31,6 +41,7 @@ pages = PageRoutes()
 
 VERIFY = "verify"
 CONFIRM = "/signup/confirm"
+INVITATIONS = "/invitations/"
 
 
 @pages.get("/signup", ANYONE)
@@ -58,7 +69,7 @@ async def sign_up(request: Request, form: Sent, house: House, threads: PasswordT
         async with transaction(house) as session:
             await count_letter(session, asking)
     except TooMany as error:
-        form.refuse("all", f"Too many letters were asked for. Try again in {in_words(error.retry_after)}.")
+        form.refuse("all", try_again(TOO_MANY_LETTERS, error))
         return slow_down(_form(request, form, wanted, 429), error)
     hashed, browser = await threads.hash_of(chosen), cookie.browser_of(request, house)
     async with transaction(house) as session:
@@ -87,7 +98,7 @@ async def confirm(request: Request, form: Sent, house: House) -> Response:
     async with transaction(house) as session:
         now = await blackouts.now(session)
         link = await links.use(session, VERIFY, form.secret("token"), browser, now)
-        entered = await _make(session, link, asking_of(request, house), now) if link is not None else None
+        entered = await _make(session, house, link, asking_of(request, house), now) if link is not None else None
     if link is None or entered is None:
         return opens_nothing(request, "/signup")
     return go_in(request, house, entered, ours(link.data["next"]))
@@ -112,7 +123,7 @@ def refuse_weak(form: Form, chosen: str, email: str, name: str = "password") -> 
 
 async def _write(session: Session, house: Shared, asking: Asking, browser: str, data: dict[str, str]) -> None:
     now, key = await blackouts.now(session), mailbox.key_of(asking.email)
-    user, invited = await users.of_address(session, asking.email), await users.is_invited(session, asking.email, now)
+    user, invited = await users.of_address(session, asking.email), await invitations.is_invited(session, asking.email, now)
     new, known = Link(VERIFY, key, None, data), Link(LOGIN, key, user.id if user is not None else None, {"next": data["next"]})
     link, kind, path = (new, LetterKind.VERIFY, CONFIRM) if user is None else (known, LetterKind.KNOWN_ALREADY, OPEN)
 
@@ -123,14 +134,17 @@ async def _write(session: Session, house: Shared, asking: Asking, browser: str, 
     await in_the_same_time(session, send, really=user is not None or invited or house.registration_open)
 
 
-async def _make(session: Session, link: Link, asking: Asking, now: datetime) -> Entered | None:
-    """The account; None where the address has one by now."""
+async def _make(session: Session, house: Shared, link: Link, asking: Asking, now: datetime) -> Entered | None:
+    """The account, and a first project unless they come for one that they are invited to. None where the address has an account
+    by now."""
     if await users.of_address(session, link.email_key) is not None:
         return None
     user = await users.create(session, link.data["email"], link.data["password_hash"], now, verified=True)
     actor = Actor(user.email, asking.address, user.id)
     await audit_entries.write(session, actor, Entry(AuditAction.USER_CREATED, subject=user.email), now)
-    return await enter(session, user, asking, now, "link")
+    if not link.data["next"].startswith(INVITATIONS):
+        await found(session, f"{user.email.partition('@')[0]}'s project", user.id, actor, house.plans, now)
+    return await enter(session, user, asking, now, LINK)
 
 
 def _form(request: Request, form: Form, wanted: str, status: int = 200) -> Response:

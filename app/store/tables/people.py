@@ -33,7 +33,7 @@ class UserRow(Base):
 
 class SessionRow(Base):
     """A browser that is signed in: the hash of its token, and an `id` to show and revoke it by. `authenticated_at`: when it last
-    proved who it is. A session that is over is deleted."""
+    proved who it is. `by_link`: whether a mailed link began it. A session that is over is deleted."""
 
     __tablename__ = "user_sessions"
     hash: Mapped[bytes] = mapped_column(primary_key=True)
@@ -43,6 +43,7 @@ class SessionRow(Base):
     last_seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     authenticated_at: Mapped[datetime]
+    by_link: Mapped[bool]
     address: Mapped[str]
     user_agent: Mapped[str]
     __table_args__ = (

@@ -1,10 +1,13 @@
 """The account: sessions, password, address, zone and theme."""
 
+import asyncio
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import pytest
 
 from app.domain.attempt import SIGN_IN_ACCOUNT
+from app.store import user_sessions, users
 from tests.manage.pages.mailbox import Mailbox, mailing, pressed
 from tests.manage.pages.visitor import PASSWORD, Browser, Person, signed_up
 from tests.world import World
@@ -51,28 +54,80 @@ async def test_somebody_sees_where_they_are_signed_in_and_signs_one_or_all_other
     assert entries == [{"actor": anna.email}] * 2
 
 
-async def test_a_new_password_needs_the_old_one_unless_somebody_signed_in_just_now(
+async def test_a_new_password_needs_the_old_one_however_short_ago_somebody_signed_in(
     world: World, anna: Person, browser: Browser
 ) -> None:
-    """Ten minutes after signing in it is asked for; whoever found the browser open has so many tries."""
+    """Whoever found the browser open has so many tries, as at the sign-in; what is wrong with the new one is said first."""
     await browser.sign_in(anna)
-    assert (await browser.see("/account/password")).value("present") is None
-    world.sleep(ELEVEN_MINUTES)
     assert (await browser.see("/account/password")).value("present") == ""
-    for present in ("", "wrong", NEW):
-        page = await browser.send("/account/password", {"present": present, "password": NEW})
-        assert (page.status, "This is not your present password." in page.text) == (400, True)
-    for _ in range(SIGN_IN_ACCOUNT.at_once):
-        page = await browser.send("/account/password", {"present": "wrong", "password": NEW})
-    assert "Too many attempts" in page.text
-    page = await browser.send("/account/password", {"present": PASSWORD, "password": NEW})
-    assert "Too many attempts" in page.text
-    world.sleep(SIGN_IN_ACCOUNT.every)
     page = await browser.send("/account/password", {"present": PASSWORD, "password": "short"})
     assert (page.status, "use at least 8 characters" in page.text) == (400, True)
+    for n in range(SIGN_IN_ACCOUNT.at_once):
+        page = await browser.send("/account/password", {"present": ("", "wrong", NEW)[n % 3], "password": NEW})
+        assert (page.status, "This is not the password of your account." in page.text) == (400, True)
+    page = await browser.send("/account/password", {"present": PASSWORD, "password": NEW})
+    assert (page.status, "Too many attempts. Try again in " in page.text) == (429, True)
+    world.sleep(SIGN_IN_ACCOUNT.every)
     page = await browser.send("/account/password", {"present": PASSWORD, "password": NEW})
     assert (page.status, page.goes_to) == (303, "/account?done=password")
-    assert (await browser.see("/account/password")).value("present") is None, "it was proved just now"
+    assert (await browser.see("/account/password")).value("present") == "", "it is asked for again"
+    assert (await browser.sign_in(anna)).status == 400
+
+
+async def test_a_forgotten_password_is_replaced_within_ten_minutes_of_a_mailed_link(dsn: str, anyio_backend: str) -> None:
+    """The link is the proof, for as long as a form stays open; after that the present one is asked for again."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as browser:
+        await browser.send("/login/link", {"email": "first@example.org", "next": "/account/password"})
+        assert (await pressed(browser, await mailbox.link())).goes_to == "/account/password"
+        world.sleep(ELEVEN_MINUTES)
+        assert (await browser.see("/account/password")).value("present") == ""
+        await browser.send("/login/link", {"email": "first@example.org", "next": "/account/password"})
+        await pressed(browser, await mailbox.link())
+        assert (await browser.see("/account/password")).value("present") is None
+        world.sleep(ELEVEN_MINUTES)
+        page = await browser.send("/account/password", {"password": NEW})
+        assert page.goes_to == "/account?done=password", "the form was opened in time"
+        async with Browser(world) as other:
+            assert (await other.send("/login", {"email": "first@example.org", "password": NEW})).status == 303
+
+
+async def test_an_account_without_password_is_given_one_and_proves_itself_by_a_link(dsn: str, anyio_backend: str) -> None:
+    """Whoever finds the browser open sets none: after ten minutes a link is asked for, which leads back."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as browser:
+        await browser.sign_in(Person(world.project.id, "first@example.org", PASSWORD))
+        await world.run("UPDATE users SET password_hash = NULL")
+        assert (await browser.see("/account/password")).value("present") is None
+        world.sleep(2 * ELEVEN_MINUTES)
+        for page in (
+            await browser.see("/account/password"),
+            await browser.send("/account/password", {"password": NEW}, referer="http://missedbeat.test/account/password"),
+        ):
+            assert page.goes_to == "/confirm?next=%2Faccount%2Fpassword"
+        page = await browser.see(page.goes_to)
+        asked = {"email": page.value("email"), "next": page.value("next")}
+        assert (page.value("password"), asked) == (None, {"email": "first@example.org", "next": "/account/password"})
+        page = await browser.send("/login/link", asked)
+        assert (await pressed(browser, await mailbox.link())).goes_to == "/account/password"
+        assert (await browser.send("/account/password", {"password": NEW})).goes_to == "/account?done=password"
+        assert len(await world.rows(SESSIONS)) == 1
+
+
+async def test_a_session_that_ended_while_it_changed_the_password_changes_nothing(
+    world: World, anna: Person, browser: Browser
+) -> None:
+    """Of two who change it at once the first ends the other's session: the second does not come after it."""
+    await browser.sign_in(anna)
+    async with world.sessions() as session:
+        await users.locked(session, anna.id)
+        changing = asyncio.create_task(browser.send("/account/password", {"present": PASSWORD, "password": NEW}))
+        async with asyncio.timeout(30):
+            while not await world.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'"):
+                await asyncio.sleep(0.02)
+        await user_sessions.end_all(session, anna.id)
+        await session.commit()
+    page = await changing
+    assert (page.status, page.goes_to.partition("?")[0]) == (303, "/login")
+    assert (await browser.sign_in(anna)).status == 303
 
 
 async def test_a_new_password_ends_all_that_the_old_one_opened(dsn: str, anyio_backend: str) -> None:
@@ -82,7 +137,7 @@ async def test_a_new_password_ends_all_that_the_old_one_opened(dsn: str, anyio_b
         await signed_in(world, first, browser, thief)
         await thief.send("/login/link", {"email": first.email})
         path = await mailbox.link()
-        assert (await browser.send("/account/password", {"password": NEW})).status == 303
+        assert (await browser.send("/account/password", {"present": PASSWORD, "password": NEW})).status == 303
         assert (await thief.see("/account")).status == 303
         assert (await thief.see(path)).status == 410
         assert (await browser.see("/account")).status == 200
@@ -134,11 +189,36 @@ async def test_an_address_that_has_an_account_is_neither_taken_nor_told(dsn: str
         await signed_up(world, "eve@example.org")
         token = (await browser.see(path)).value("token")
         assert (await browser.send("/account/address/confirm", {"token": token})).status == 409
-        world.sleep(ELEVEN_MINUTES)
-        assert (await browser.see("/account/address")).value("present") == ""
-        page = await browser.send("/account/address", {"email": "x@example.org", "present": "wrong"})
-        assert (page.status, page.value("email")) == (400, "x@example.org")
-        assert await mailbox.mails() == []
+
+
+async def test_what_matters_in_an_account_is_done_by_who_proved_just_now_who_they_are(
+    world: World, anna: Person, browser: Browser
+) -> None:
+    """After ten minutes pages ask for the password, however long somebody takes to type it, and lead back; a form that was opened
+    in time may be sent ten minutes later."""
+    await browser.sign_in(anna)
+    paths = ("/account/address", "/account/delete", "/account/second-step")
+    assert [(await browser.see(path)).status for path in paths] == [200] * 3
+    world.sleep(ELEVEN_MINUTES)
+    for path in paths:
+        page = await browser.see(path)
+        assert (page.status, page.goes_to) == (303, f"/confirm?next={quote_plus(path)}")
+    page = await browser.send("/account/address", {"email": "no address"})
+    assert (page.status, page.value("email")) == (400, "no address")
+    world.sleep(ELEVEN_MINUTES)
+    for path in (*paths, *(f"/account/second-step/{name}" for name in ("on", "off", "codes"))):
+        page = await browser.send(path, {"email": "x@example.org"}, referer=f"http://missedbeat.test{path}?a=b")
+        assert page.goes_to == f"/confirm?next={quote_plus(path if path in paths else '/account/second-step')}"
+    assert (await browser.send("/account/delete")).goes_to == "/confirm?next=%2F"
+    assert "Password of anna@example.org" in (await browser.see("/confirm?next=/account/address")).text
+    world.sleep(120)
+    page = await browser.send("/confirm", {"password": "wrong", "next": "/account/address"})
+    assert (page.status, page.value("next"), page.value("password")) == (400, "/account/address", "")
+    world.sleep(120)
+    page = await browser.send("/confirm", {"password": PASSWORD, "next": "/account/address"})
+    assert page.goes_to == "/account/address"
+    assert [(await browser.see(path)).status for path in paths] == [200] * 3
+    assert await world.rows("SELECT email FROM users") == [{"email": anna.email}]
 
 
 async def test_a_service_without_mail_takes_an_address_at_its_owners_word(world: World, anna: Person, browser: Browser) -> None:

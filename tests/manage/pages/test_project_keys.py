@@ -71,6 +71,7 @@ async def test_what_matters_asks_who_it_is_after_ten_minutes(world: World, brows
     await world.advance(ELEVEN_MINUTES)
     for page in (await browser.see(f"{mine}/keys/new"), await browser.see(f"{mine}/delete")):
         assert page.goes_to.startswith("/confirm?next=")
+    await world.advance(ELEVEN_MINUTES)
     asked = await browser.send(f"{mine}/keys", {"scope": "rw"}, referer=f"http://missedbeat.test{mine}/keys/new")
     assert asked.goes_to.startswith("/confirm?next=")
     assert len(await world.rows("SELECT 1 FROM api_keys")) == 2

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from app.domain.attempt import LETTER_ACCOUNT, LETTER_ADDRESS
+from app.domain.role import Role
 from tests.manage.pages.mailbox import mailing, pressed
-from tests.manage.pages.visitor import PASSWORD, Browser, Person, signed_up
+from tests.manage.pages.visitor import PASSWORD, Browser, Person, joined, signed_up
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -34,11 +35,53 @@ async def test_somebody_signs_up_confirms_their_address_and_is_signed_in(dsn: st
         assert "Anna@example.org" in (await browser.see("/")).text
         async with Browser(world) as other:
             assert (await other.send("/login", ANNA)).status == 303
-        entries = await world.rows("SELECT actor, action, details FROM audit_entries ORDER BY id LIMIT 2")
+        entries = await world.rows("SELECT actor, action, details FROM audit_entries ORDER BY id LIMIT 3")
         assert entries == [
             {"actor": "Anna@example.org", "action": "user.created", "details": {}},
+            {"actor": "Anna@example.org", "action": "project.created", "details": {"plan": "unlimited"}},
             {"actor": "Anna@example.org", "action": "user.signed_in", "details": {"by": "link"}},
         ]
+
+
+@pytest.mark.parametrize("plan", ["free", "unlimited"])
+async def test_whoever_signs_up_has_a_project_at_once(dsn: str, anyio_backend: str, plan: str) -> None:
+    """They own it, it is named after them, and it is on the plan of the service."""
+    async with mailing(dsn, registration="open", plans=plan == "free") as (world, mailbox), Browser(world) as browser:
+        await browser.send("/signup", ANNA)
+        assert (await pressed(browser, await mailbox.link())).goes_to == "/"
+        assert "Projects Anna's project owner New project" in (await browser.see("/")).text
+        made = await world.rows("SELECT p.name, p.plan, m.role FROM projects p JOIN memberships m ON m.project_id = p.id")
+        assert made == [{"name": "Anna's project", "plan": plan, "role": "owner"}]
+
+
+async def test_somebody_who_is_invited_signs_up_and_is_a_member(dsn: str, anyio_backend: str) -> None:
+    """From end to end by mail, while registration is closed: the invitation offers both ways in and leads back to itself; no
+    other project is made."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as owners, Browser(world) as browser:
+        (first,) = await world.rows("SELECT id FROM users")
+        await joined(world, Person(first["id"], "first@example.org", PASSWORD), Role.OWNER)
+        await owners.sign_in(Person(first["id"], "first@example.org", PASSWORD))
+        members = f"/projects/{world.project.id}/members"
+        page = await owners.send(f"/projects/{world.project.id}/invitations", {"email": ANNA["email"], "role": "member"})
+        assert page.goes_to == members
+        ((to, subject, path),) = await mailbox.mails()
+        assert (to, subject) == ("Anna@example.org", "first@example.org invites you to Test")
+        page = await browser.see(path)
+        assert "Anna@example.org is invited to the project Test as member." in page.text
+        for way in ("/login", "/signup"):
+            assert f'href="{way}?next={path}"' in page.html
+            assert (await browser.see(f"{way}?next={path}")).value("next") == path
+        await browser.send("/signup", {**ANNA, "next": path})
+        page = await pressed(browser, await mailbox.link())
+        assert page.goes_to == path
+        assert "Accept" in (await browser.see(path)).text
+        assert (await browser.send(path)).goes_to == f"/projects/{world.project.id}"
+        assert "Anna@example.org" in (await owners.see(members)).text
+        assert "Projects Test member New project" in (await browser.see("/")).text
+        assert len(await world.rows("SELECT 1 FROM projects")) == 1
+        async with Browser(world) as other:
+            await other.send("/signup", {"email": "eve@example.org", "password": PASSWORD, "next": path})
+            assert await mailbox.mails() == [], "the link of another invites nobody else"
 
 
 async def test_an_address_that_has_an_account_is_answered_as_any_other_and_told_so_by_mail(dsn: str, anyio_backend: str) -> None:

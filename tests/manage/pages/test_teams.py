@@ -77,7 +77,7 @@ async def test_whoever_makes_a_project_owns_it_and_finds_it(world: World, browse
     assert "made the project" in log
 
 
-@pytest.mark.parametrize(("by", "now"), product(Role, Role))
+@pytest.mark.parametrize(("by", "now"), list(product(Role, Role)))
 async def test_nobody_touches_who_is_more_or_gives_more_than_they_have(
     world: World, browser: Browser, by: Role, now: Role
 ) -> None:
