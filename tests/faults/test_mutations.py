@@ -27,8 +27,11 @@ class Mutation:
     text: str
     replacement: str
     tests: tuple[str, ...]
+    with_belt: bool = True  # False: row security, which would hide that a statement forgot its project, is out as well
 
 
+BELT, NO_BELT = "return func.missedbeat_confine(project)", "return func.coalesce(project)"
+BELT_FILE = "app/store/row_security.py"
 MUTATIONS = (
     Mutation(
         "no guard",
@@ -92,6 +95,14 @@ MUTATIONS = (
         "select(IncidentRow).where(IncidentRow.project_id == project)",
         "select(IncidentRow)",
         ("tests/manage/test_tenants.py::test_lists_and_bodies_do_not_reach_into_another_project",),
+        with_belt=False,
+    ),
+    Mutation(
+        "no row security",
+        BELT_FILE,
+        BELT,
+        NO_BELT,
+        ("tests/store/test_row_security.py::test_a_statement_without_its_project_sees_nothing_of_another",),
     ),
     Mutation(
         "no tenant behind a unique key",
@@ -99,6 +110,7 @@ MUTATIONS = (
         "MonitorRow.project_id == project, MonitorRow.unique_key == key",
         "MonitorRow.unique_key == key",
         ("tests/manage/test_tenants.py::test_a_unique_key_leads_nowhere_in_another_project",),
+        with_belt=False,
     ),
     Mutation(
         "no blackout at a first tick",
@@ -232,16 +244,18 @@ def test_without_a_mutation_they_all_pass(tree: Path) -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
 def test_each_mutation_is_noticed(tree: Path, mutation: Mutation) -> None:
     """Take it out, and they go red."""
-    path = tree / mutation.file
-    before = path.read_text(encoding="utf-8")
-    assert before.count(mutation.text) == 1, (
-        f"{mutation.name}: its text stands {before.count(mutation.text)} times in {mutation.file}"
-    )
-    path.write_text(before.replace(mutation.text, mutation.replacement), encoding="utf-8")
+    changes = [(mutation.file, mutation.text, mutation.replacement)]
+    changes += [] if mutation.with_belt else [(BELT_FILE, BELT, NO_BELT)]
+    before = {tree / file: (tree / file).read_text(encoding="utf-8") for file, _, _ in changes}
+    for file, text, replacement in changes:
+        was = before[tree / file]
+        assert was.count(text) == 1, f"{mutation.name}: its text stands {was.count(text)} times in {file}"
+        (tree / file).write_text(was.replace(text, replacement), encoding="utf-8")
     try:
         done = run(tree, mutation.tests)
     finally:
-        path.write_text(before, encoding="utf-8")
+        for path, text in before.items():
+            path.write_text(text, encoding="utf-8")
     assert done.returncode == 1, done.stdout[-3000:]
     measured(f"{mutation.name}: caught by {', '.join(failed(done.stdout))}")
 
