@@ -26,7 +26,7 @@ async def test_a_key_sees_its_project(world: World) -> None:
     await world.check()
     (shown,) = (await world.api("GET", "projects/")).json()["projects"]
     assert (shown["id"], shown["name"], shown["ping_key"]) == (str(world.project.id), "Test", world.project.ping_key)
-    assert (shown["monitor_limit"], shown["n_checks"]) == (None, 1)
+    assert (shown["monitor_limit"], shown["n_checks"], shown["plan"], shown["delete_at"]) == (None, 1, "unlimited", None)
     assert shown["badges_url"] == "http://missedbeat.test/api/v3/badges/"
     assert shown["created_at"].endswith("+00:00")
     own = f"projects/{world.project.id}"

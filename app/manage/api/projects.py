@@ -68,6 +68,7 @@ async def shown(session: AsyncSession, house: Shared, caller: Known, version: in
         "id": str(row.id), "name": row.name, **({"ping_key": row.ping_key} if caller.may_write else {}),
         "monitor_limit": accounts.monitor_limit(row), "n_checks": await monitors.count(session, row.id),
         "badges_url": f"{house.base_url}/api/v{version}/badges/", "created_at": instant(row.created_at),
+        "plan": row.plan, "delete_at": instant(row.delete_at),
     }  # fmt: skip
 
 

@@ -134,6 +134,9 @@ async def test_a_deleted_project_goes_on_for_a_week_and_can_be_kept(world: World
     for _ in range(2):
         assert (await browser.send(f"{mine}/delete", {"name": "Test"})).status == 303
     assert "will be deleted on" in (await browser.see(f"{mine}/members")).text
+    ((going,),) = (await world.api("GET", "projects/")).json().values()
+    (row,) = await world.rows("SELECT delete_at FROM projects WHERE delete_at IS NOT NULL")
+    assert going["delete_at"] == row["delete_at"].isoformat()
     assert (await browser.send(f"{mine}/keep")).status == 303
     assert await world.rows("SELECT 1 FROM projects WHERE delete_at IS NOT NULL") == []
     await browser.send(f"{mine}/delete", {"name": "Test"})

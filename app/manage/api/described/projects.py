@@ -33,6 +33,8 @@ class Project(BaseModel):
     n_checks: int = Field(description="How many it has", examples=[12])
     badges_url: str = Field(examples=["https://ping.example.com/api/v3/badges/"])
     created_at: str = Field(examples=[AT])
+    plan: str = Field(description="What limits it has: `unlimited` or `free`", examples=["unlimited"])
+    delete_at: str | None = Field(description="When it goes, since an owner deleted it; null: it stays")
 
 
 class Projects(BaseModel):
