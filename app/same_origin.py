@@ -34,6 +34,6 @@ def _is_ours(origin: str, site: str | None, request: Request, base_url: str) -> 
     if origin.lower() == f"{public.scheme}://{public.netloc}".lower():
         return True
     given = urlsplit(origin)
-    if public.scheme == "https" != given.scheme and site != "same-origin":  # a page that somebody on the way may have written
-        return False
+    if public.scheme == "https" and given.scheme != "https" and site != "same-origin":
+        return False  # a page that somebody on the way may have written
     return given.netloc.lower() == request.headers.get("host", "").lower() != ""

@@ -59,12 +59,14 @@ class Horizon:
 
     def deafness(self, opens: datetime, closes: datetime) -> Blackout | None:
         """The last blackout that touches the window [opens, closes]; None when we heard all of it."""
-        touching = [b for b in self.blackouts if b.start <= closes and b.end > opens]
-        return max(touching, key=lambda b: b.end, default=None)
+        return max(self._touching(opens, closes), key=lambda b: b.end, default=None)
 
     def deaf_since(self, opens: datetime, closes: datetime) -> datetime:
         """Where in the window [opens, closes], which a blackout touches, the first of them begins."""
-        return max(opens, min((b.start for b in self.blackouts if b.start <= closes and b.end > opens), default=opens))
+        return max(opens, min((b.start for b in self._touching(opens, closes)), default=opens))
+
+    def _touching(self, opens: datetime, closes: datetime) -> list[Blackout]:
+        return [b for b in self.blackouts if b.start <= closes and b.end > opens]
 
 
 def horizon_at(

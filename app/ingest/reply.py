@@ -3,20 +3,13 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from app.outside import HSTS
+from app.outside import HEADERS, HSTS, NOT_KEPT, STRICT
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 METHODS = frozenset({"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"})
 TEXT, JSON = b"text/plain; charset=utf-8", b"application/json"
-BASE_HEADERS = [
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-    (b"cache-control", b"no-store"),
-    (b"access-control-allow-origin", b"*"),
-]
+BASE_HEADERS = [STRICT, *HEADERS, NOT_KEPT, (b"access-control-allow-origin", b"*")]
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"HEAD, GET, POST"),
     (b"access-control-allow-headers", b"*"),

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
+from app.domain.unseen import UNSEEN
+
 GROUND, INK = "#3b4252", "#fff"
 COLOURS = {"up": "#15803d", "late": "#b45309", "down": "#b91c1c"}  # white on each of them is read easily (4.5 : 1 and more)
 SHIELDS = {"up": "success", "late": "important", "down": "critical"}
@@ -28,8 +30,7 @@ WIDTHS = {letter: pixels for pixels, letters in PIXELS.items() for letter in let
 WIDE, OTHER = 12.5, 8.0  # of East Asian letters and emoji, and of the rest of the world
 LONGEST = 260.0  # pixels of a label; what is longer is cut
 HEIGHT, PAD, MARK = 20, 7, 14
-# What turns text round, is not seen, or is no character.
-UNSEEN = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+LEFT_OUT = re.compile(f"[{UNSEEN}\ud800-\udfff\ufffe\uffff]")  # those, too, that are no characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _text(text: str, x: float) -> str:
 
 def one_line(label: str) -> str:
     """What of a label can be seen in XML: no control character, no turning of the direction, single spaces; never empty."""
-    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in UNSEEN.sub("", label))
+    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in LEFT_OUT.sub("", label))
     return " ".join(spaced.split()) or "unnamed"
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from app.domain.role import Action, may
 from app.domain.span import in_words
+from app.domain.unseen import UNSEEN
 from app.errors import TooMany
 from app.manage.pages.static import static_path
 from app.visitor import ProveAgain, SignInFirst
@@ -29,13 +30,12 @@ TITLES = {
     413: "Too large", 429: "Too many attempts", 500: "Something broke here", 503: "Back in a moment",
 }  # fmt: skip
 
-# What turns the direction of the words behind it, or is seen by nobody: a name could pass for another with it. Joiners stay.
-UNSEEN = re.compile("[\u0000-\u0008\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+LEFT_OUT = re.compile(f"[\u0000-\u0008{UNSEEN}]")
 
 
 def _seen(value: Any) -> Any:
     """Words of others, without what cannot be seen; what we marked as HTML, and all that is no text, as it is."""
-    return UNSEEN.sub("", value) if type(value) is str else value
+    return LEFT_OUT.sub("", value) if type(value) is str else value
 
 
 TEMPLATES = Environment(
