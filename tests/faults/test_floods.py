@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from uuid import uuid4
@@ -21,6 +22,7 @@ from tests.faults.rig import Rig, measured, new_project, rigged, seed
 REST = 0.3  # seconds until a client that was refused asks again
 FLOODS = 3  # seconds until all of them are there
 JOBS = 4
+READERS = 8  # clients that look what refusals say
 COSTLY = """CREATE FUNCTION cost() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$;
     CREATE TRIGGER cost BEFORE INSERT ON check_ins FOR EACH ROW EXECUTE FUNCTION cost()"""  # two hundred a second at most
 SLOW = 0.08  # seconds more for each thing said to the database
@@ -54,7 +56,7 @@ class Flood:
                 await asyncio.sleep(REST)
         await line.aclose()
 
-    async def refused(self, port: int, end: float) -> list[str]:
+    async def reader(self, port: int, end: float) -> list[str]:
         """Another one, which reads what refusals say besides: when to come again."""
         seen = []
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
@@ -81,30 +83,30 @@ async def flooded(rig: Rig, flood: Flood, monitors: list[str], seconds: float) -
     """What the jobs were answered meanwhile, and what the refusals said."""
     end = time.monotonic() + seconds
     flooding = [asyncio.create_task(flood.client(rig.port, end)) for _ in range(flood.clients)]
-    refusals = asyncio.create_task(flood.refused(rig.port, end))
+    reading = [asyncio.create_task(flood.reader(rig.port, end)) for _ in range(READERS)]
     await asyncio.sleep(FLOODS)
     calls = await asyncio.gather(*(job(rig.port, monitor, end) for monitor in monitors))
     await asyncio.gather(*flooding)
-    return [call for those in calls for call in those], await refusals
+    return list(chain.from_iterable(calls)), list(chain.from_iterable(await asyncio.gather(*reading)))
 
 
 def hold(rig: Rig, flood: Flood, seconds: float = 8) -> None:
     """Nobody else is refused, slowed or called dead, while the flood is refused."""
     line, began = rig.line(), time.time()
     monitors = rig.background.run(Api(rig).checks(JOBS, "", timeout=3, grace=3))
-    for monitor in monitors:
-        assert rig.background.run(line.post(path_of(monitor, "success"), "")).status == 200
+    before = [rig.background.run(line.post(path_of(monitor, "success"), "")) for monitor in monitors]
+    alone = median(times(before, 200))
     calls, said = rig.background.run(flooded(rig, flood, monitors, seconds))
     answers = Counter(call.status for call in flood.calls)
     assert {call.status for call in calls} <= {200, 503}
     took, refused, ours = times(flood.calls, 200, 404), times(flood.calls, 503), times(calls, 200)
     measured(f"{flood.kind}: flood {dict(answers)}, heard in {median(took):.2f} s, refused in {median(refused):.3f} s; "
-             f"{len(ours)} of {len(calls)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s")  # fmt: skip
+             f"{len(ours)} of {len(calls)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s, alone {alone:.2f} s")  # fmt: skip
     assert set(answers) <= {200, 404, 503}
     assert answers[503] > flood.clients / 2, "no flood"
     share, theirs = (len(calls) - len(ours)) / len(calls), answers[503] / answers.total()
     assert share < theirs / 4, "a job is refused for another's flood"  # while the machine stands still everybody is
-    assert median(ours) < 1.5 * median(took), "a job waits longer than the flood"
+    assert median(ours) < 1.5 * median(took) + alone, "a job waits longer than the flood"  # which may cost less: 404
     assert set(said) == {"1"}
     rig.works("sweep", began)
     assert not rig.rows(TURNED)
