@@ -3,6 +3,7 @@
 .PHONY: help run demo example test prove soak bench bench-scale check lock clean
 
 BROKERS = redis-server rabbitmq-server
+BROWSER = chromium
 
 # An environment made for another folder (a copied or moved clone) would run that folder's code.
 $(shell grep -qsF '$(CURDIR)/.venv' .venv/bin/activate || rm -f .venv/.made .venv/.run .venv/.dev)
@@ -22,11 +23,11 @@ example: .venv/.dev ## watch a Celery application by the service that `make run`
 	@exec .venv/bin/python examples/celery/run.py
 
 test: .venv/.dev ## run the tests, a few minutes at most; ARGS="-k name" chooses
-	@sh scripts/debian.sh $(BROKERS)
+	@sh scripts/debian.sh $(BROKERS) $(BROWSER)
 	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "not prove" --durations=10 $(ARGS)
 
 prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other people's clients; ARGS as above
-	@sh scripts/debian.sh $(BROKERS) borg:borgbackup curl wget wrk
+	@sh scripts/debian.sh $(BROKERS) $(BROWSER) borg:borgbackup curl wget wrk
 	@.venv/bin/python scripts/clients.py
 	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
 

@@ -64,9 +64,12 @@ def web(
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after its own shutdown
         signal.signal(number, lambda *_: None)
-    config = configured(create_app(settings, settings.database_url))
+    app = create_app(settings, settings.database_url)
+    config = configured(app)
+    server = uvicorn.Server(config)
+    app.live.leaving = lambda: server.should_exit
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+        runner.run(server.serve(sockets=[listener]))
 
 
 @cli.command()

@@ -24,6 +24,7 @@ from app.ingest.tick import Ticker
 from app.ingest.translate import Translator
 from app.manage.api import api_routes
 from app.manage.badge_routes import routes as badge_routes
+from app.manage.live import Live
 from app.manage.pages import page_routes
 from app.manage.pages.frame import error_page, send_to_sign_in
 from app.manage.passwords import Passwords
@@ -79,12 +80,12 @@ class Web:
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared), dress)
         self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
         self.app.state.passwords = self._passwords = Passwords()
+        self.live = self.app.state.live = Live(pages)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
         self.app.include_router(health_routes(self.accepting, settings.metrics_token))
-        self.app.include_router(badge_routes)
-        self.app.include_router(metrics_routes)
-        self.app.include_router(sync_routes)
+        for routes in (badge_routes, metrics_routes, sync_routes):
+            self.app.include_router(routes)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
         self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
         self.app.include_router(page_routes())

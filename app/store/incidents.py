@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
@@ -27,6 +27,24 @@ async def listed(
         query = query.where(IncidentRow.monitor_id == monitor)
     if before is not None:
         query = query.where(IncidentRow.opened_at < before)
+    return list((await session.execute(query.order_by(IncidentRow.opened_at.desc(), IncidentRow.id).limit(limit))).scalars())
+
+
+async def open_ones(session: AsyncSession, project: UUID, limit: int) -> list[IncidentRow]:
+    """Incidents of the project that are open, newest first."""
+    query = select(IncidentRow).where(IncidentRow.project_id == project, IncidentRow.closed_at.is_(None))
+    return list((await session.execute(query.order_by(IncidentRow.opened_at.desc(), IncidentRow.id).limit(limit))).scalars())
+
+
+async def count_open(session: AsyncSession, project: UUID) -> int:
+    """How many are open."""
+    query = select(func.count()).select_from(IncidentRow)
+    return (await session.execute(query.where(IncidentRow.project_id == project, IncidentRow.closed_at.is_(None)))).scalar_one()
+
+
+async def closed_lately(session: AsyncSession, project: UUID, limit: int) -> list[IncidentRow]:
+    """The newest of those that are closed, newest first, by when they opened."""
+    query = select(IncidentRow).where(IncidentRow.project_id == project, IncidentRow.closed_at.is_not(None))
     return list((await session.execute(query.order_by(IncidentRow.opened_at.desc(), IncidentRow.id).limit(limit))).scalars())
 
 

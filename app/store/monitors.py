@@ -183,6 +183,12 @@ async def count(session: AsyncSession, project: UUID) -> int:
     return int((await session.execute(query)).scalar_one())
 
 
+async def statuses(session: AsyncSession, project: UUID, wanted: Sequence[UUID]) -> dict[UUID, str]:
+    """Those of these monitors that the project has, each with its status."""
+    query = select(MonitorRow.id, MonitorRow.status).where(MonitorRow.project_id == project, MonitorRow.id.in_(wanted))
+    return {monitor: status for monitor, status in await session.execute(query)}
+
+
 async def alike(session: AsyncSession, project: UUID, columns: dict[str, Any]) -> MonitorRow | None:
     """The oldest monitor of the project with these values. Under `one_namer` nobody makes another meanwhile."""
     mine = [MonitorRow.project_id == project, *(getattr(MonitorRow, column) == value for column, value in columns.items())]

@@ -12,8 +12,10 @@ from app.manage.pages.confirm import pages as confirm
 from app.manage.pages.deletion import pages as deletion
 from app.manage.pages.invitation import pages as invitation
 from app.manage.pages.keys import pages as keys
+from app.manage.pages.live import pages as live
 from app.manage.pages.log import pages as log
 from app.manage.pages.members import pages as members
+from app.manage.pages.monitors import pages as monitors
 from app.manage.pages.overview import pages as overview
 from app.manage.pages.projects import pages as projects
 from app.manage.pages.set_up import pages as set_up
@@ -23,9 +25,10 @@ from app.manage.pages.sign_up import pages as sign_up
 from app.manage.pages.static import pages as static
 
 PAGES = (
-    static, sign_in, sign_in_by_link, code, sign_up, set_up, confirm, overview,
+    static, sign_in, sign_in_by_link, code, sign_up, set_up, confirm,
     account, account_password, account_address, account_second_step, account_deletion,
-    projects, members, invitation, keys, log, deletion,
+    projects, overview, live, monitors,
+    members, invitation, keys, log, deletion,
 )  # fmt: skip
 
 

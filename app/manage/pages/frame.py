@@ -20,7 +20,10 @@ from app.manage.pages.static import static_path
 from app.visitor import ProveAgain, SignInFirst
 from app.web import Shared, shared
 
-CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 # With `no-referrer` browsers would send forms with an Origin of `null`; to other sites nothing is told either way.
 HEADERS = {"content-security-policy": CSP, "cache-control": "no-store", "referrer-policy": "same-origin", "vary": "Cookie"}
 THEMES = ("light", "dark")

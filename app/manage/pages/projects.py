@@ -1,4 +1,4 @@
-"""Projects: a new one, and what one is called."""
+"""Projects: all of a person, a new one, and what one is called."""
 
 from fastapi import Request, Response
 
@@ -22,6 +22,15 @@ LONGEST_NAME = 100
 MOST_OWNED = 50
 
 
+@pages.get("/", SIGNED_IN)
+async def projects_page(request: Request, visitor: SignedIn, session: Session) -> Response:
+    """All projects of theirs; whoever has one alone comes to it at once, unless they ask for all."""
+    found = await memberships.of_user(session, visitor.user)
+    if len(found) == 1 and "all" not in request.query_params:
+        return go_to(request, f"/projects/{found[0].project}")
+    return render(request, "projects.html", projects=found)
+
+
 @pages.get("/projects/new", SIGNED_IN)
 async def new_project(request: Request) -> Response:
     """The form for one."""
@@ -40,13 +49,7 @@ async def create_project(
     if not form.is_fine:
         return render(request, "project_new.html", 400, form=form)
     project = await found(session, name, visitor.user, actor, house.plans, now)
-    return go_to(request, f"/projects/{project}/settings")
-
-
-@pages.get("/projects/{project}", Action.SEE)
-async def project_page(request: Request, member: Member) -> Response:
-    """For now its settings are its first page."""
-    return go_to(request, f"/projects/{member.project}/settings")
+    return go_to(request, f"/projects/{project}")
 
 
 @pages.get("/projects/{project}/settings", Action.SEE)

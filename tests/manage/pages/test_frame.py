@@ -23,7 +23,10 @@ from tests.world import SECRET_KEY, World
 
 pytestmark = pytest.mark.anyio
 
-STRICT = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 ROOT = Path(__file__).parents[3]
 HTML = {"accept": "text/html"}
 
@@ -37,7 +40,7 @@ async def asking(web: Web) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def is_strict(page: Page) -> bool:
-    """Whether nothing but our own style and pictures may be loaded, and nothing of it is kept."""
+    """Whether nothing but our own files may be loaded, nothing inline runs, and nothing of it is kept."""
     given = page.headers
     return (
         given["content-security-policy"] == STRICT
@@ -53,15 +56,17 @@ async def test_every_page_and_every_error_is_strict_and_holds_nothing_inline(
 ) -> None:
     """Signed in or not, found or not, refused or not: the same policy, and nothing that it would forbid."""
     await joined(world, anna, Role.VIEWER)
+    own = f"/projects/{world.project.id}"
     pages = [
         await browser.see("/login"), await browser.see("/"), await browser.see("/nowhere/at/all"),
         await browser.send("/login", {"email": "<b>", "password": "x"}), await browser.send("/login", origin="https://evil.example"),
-        await browser.sign_in(anna), await browser.see("/"), await browser.see("/nowhere/at/all"),
+        await browser.sign_in(anna), await browser.see("/?all"), await browser.see("/nowhere/at/all"),
+        await browser.see(own), await browser.see(f"{own}/monitors"), await browser.see(f"{own}/settings"),
     ]  # fmt: skip
-    assert [page.status for page in pages] == [200, 303, 404, 400, 403, 303, 200, 404]
+    assert [page.status for page in pages] == [200, 303, 404, 400, 403, 303, 200, 404, 200, 200, 200]
     for page in pages:
         assert is_strict(page)
-        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page.html)
+        assert not re.search(r"<script(?! defer src=\"/static/)|<style|\sstyle=|\son\w+=|javascript:", page.html)
         assert page.goes_to or page.headers["content-type"].startswith("text/html")
     assert "Sign out" in pages[6].text
 
@@ -71,7 +76,7 @@ async def test_hostile_words_are_shown_as_words(world: World, browser: Browser, 
     await joined(world, anna, Role.VIEWER)
     await world.run("UPDATE projects SET name = :name", name="<script>alert(1)</script>")
     await browser.sign_in(anna)
-    assert "<script>alert(1)</script>" in (await browser.see("/")).text
+    assert "<script>alert(1)</script>" in (await browser.see("/?all")).text
     async with Browser(world) as other:
         page = await other.send("/login", {"email": '"><script>x</script>', "next": '/"><i>'})
     assert "<script" not in page.html
@@ -115,7 +120,7 @@ async def test_another_site_signs_nobody_out_and_keys_need_no_origin(world: Worl
     """Programs that call the API from pages of other sites are as welcome as before."""
     await browser.sign_in(anna)
     assert (await browser.send("/logout", sec_fetch_site="cross-site", origin="https://evil.example")).status == 403
-    assert (await browser.see("/")).status == 200
+    assert (await browser.see("/?all")).status == 200
     headers = {"X-Api-Key": world.project.api_key, "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     made = await world.client.post("/api/v3/checks/", json={"name": "job"}, headers=headers)
     assert made.status_code == 201
@@ -187,19 +192,23 @@ async def test_without_its_database_pages_say_that_they_are_back_in_a_moment() -
     await web.dispose()
 
 
-async def test_files_are_kept_for_good_under_the_name_of_their_content_and_packed(browser: Browser) -> None:
+async def test_files_are_kept_for_good_under_the_name_of_their_content_and_packed(
+    world: World, browser: Browser, anna: Person
+) -> None:
     """Every page names the content, so a new version is a new name; a page of another version still gets a file."""
-    page = await browser.see("/login")
+    await joined(world, anna, Role.VIEWER)
+    await browser.sign_in(anna)
+    page = await browser.see(f"/projects/{world.project.id}")
     for name, asset in assets().items():
         path = static_path(name)
-        assert path in page.html
+        assert path in page.html or name == "favicon-down.svg"
         for form, unpack in (("br", brotli.decompress), ("gzip", gzip.decompress), ("identity", bytes)):
             async with browser.client.stream("GET", path, headers={"accept-encoding": form}) as answer:
                 raw = b"".join([chunk async for chunk in answer.aiter_raw()])
             assert unpack(raw) == asset.forms[""]
             assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
             assert answer.headers["vary"] == "Accept-Encoding"
-            assert answer.headers["content-type"].startswith(("text/css", "image/svg+xml"))
+            assert answer.headers["content-type"].startswith(("text/css", "image/svg+xml", "text/javascript"))
         other = await browser.client.get(f"/static/0123456789ab/{name}")
         assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
     for path in ("/static/x/nothing.css", "/static/x/..%2Fframe.html", "/static/style.css"):

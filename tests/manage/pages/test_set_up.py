@@ -30,7 +30,7 @@ async def test_whoever_sees_the_terminal_makes_the_first_account_and_owns_what_i
     assert "use at least 8 characters" in page.text
     page = await browser.send("/setup", {**ANNA, "token": token()})
     assert (page.status, page.goes_to) == (303, "/")
-    assert "anna@example.org Sign out Projects Test owner" in (await browser.see("/")).text
+    assert "anna@example.org Sign out Projects Test owner" in (await browser.see("/?all")).text
     async with Browser(world) as other:
         assert (await other.see(f"/setup?token={token()}")).goes_to == "/login"
         page = await other.send("/setup", {"email": "eve@example.org", "password": PASSWORD, "token": token()})

@@ -20,13 +20,13 @@ SESSIONS = "SELECT encode(hash, 'hex') AS hash, address, user_agent, expires_at 
 async def test_somebody_signs_in_sees_their_projects_and_signs_out(world: World, browser: Browser, anna: Person) -> None:
     """From end to end: the first page sends to the form, the form back to it, and after the last click nothing opens any more."""
     await joined(world, anna, Role.OWNER)
-    page = await browser.see("/")
+    page = await browser.see("/?all")
     assert (page.status, page.goes_to) == (303, "/login")
     page = await browser.see("/login")
     assert (page.status, page.value("email"), page.value("password")) == (200, "", "")
     page = await browser.sign_in(anna)
     assert (page.status, page.goes_to) == (303, "/")
-    page = await browser.see("/")
+    page = await browser.see("/?all")
     assert page.status == 200
     assert f"{anna.email} Sign out Projects Test owner" in page.text
     token = browser.client.cookies["missedbeat"]
@@ -113,7 +113,7 @@ async def test_a_session_ends_thirty_days_after_it_was_last_seen(world: World, b
     await browser.sign_in(anna)
     for _ in range(2):
         world.sleep(29 * 86400)
-        assert (await browser.see("/")).status == 200
+        assert (await browser.see("/?all")).status == 200
     (before,) = await world.rows("SELECT last_seen_at FROM user_sessions")
     await browser.see("/")
     assert await world.rows("SELECT last_seen_at FROM user_sessions") == [before]

@@ -32,7 +32,7 @@ async def test_somebody_signs_up_confirms_their_address_and_is_signed_in(dsn: st
         page = await pressed(browser, path)
         assert (page.status, page.goes_to) == (303, "/account")
         assert await world.rows(USERS) == [{"email": "Anna@example.org", "verified": True}]
-        assert "Anna@example.org" in (await browser.see("/")).text
+        assert "Anna@example.org" in (await browser.see("/?all")).text
         async with Browser(world) as other:
             assert (await other.send("/login", ANNA)).status == 303
         entries = await world.rows("SELECT actor, action, details FROM audit_entries ORDER BY id LIMIT 3")
@@ -49,7 +49,7 @@ async def test_whoever_signs_up_has_a_project_at_once(dsn: str, anyio_backend: s
     async with mailing(dsn, registration="open", plans=plan == "free") as (world, mailbox), Browser(world) as browser:
         await browser.send("/signup", ANNA)
         assert (await pressed(browser, await mailbox.link())).goes_to == "/"
-        assert "Projects Anna's project owner New project" in (await browser.see("/")).text
+        assert "Projects Anna's project owner New project" in (await browser.see("/?all")).text
         made = await world.rows("SELECT p.name, p.plan, m.role FROM projects p JOIN memberships m ON m.project_id = p.id")
         assert made == [{"name": "Anna's project", "plan": plan, "role": "owner"}]
 
@@ -77,7 +77,7 @@ async def test_somebody_who_is_invited_signs_up_and_is_a_member(dsn: str, anyio_
         assert "Accept" in (await browser.see(path)).text
         assert (await browser.send(path)).goes_to == f"/projects/{world.project.id}"
         assert "Anna@example.org" in (await owners.see(members)).text
-        assert "Projects Test member New project" in (await browser.see("/")).text
+        assert "Projects Test member New project" in (await browser.see("/?all")).text
         assert len(await world.rows("SELECT 1 FROM projects")) == 1
         async with Browser(world) as other:
             await other.send("/signup", {"email": "eve@example.org", "password": PASSWORD, "next": path})

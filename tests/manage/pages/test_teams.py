@@ -65,14 +65,15 @@ async def test_whoever_makes_a_project_owns_it_and_finds_it(world: World, browse
     assert "use at most 100 characters" in refused.text
     made = await browser.send("/projects", {"name": HOSTILE})
     assert made.status == 303
-    page = await browser.see(made.goes_to)
-    assert HOSTILE in page.text
-    assert "<script" not in page.html
-    assert f"{HOSTILE} owner" in (await browser.see("/")).text
-    renamed = await browser.send(made.goes_to, {"name": "Backups"})
+    for path in ("", "/monitors", "/settings"):
+        page = await browser.see(made.goes_to + path)
+        assert HOSTILE in page.text
+        assert "<script>" not in page.html
+    assert f"{HOSTILE} owner" in (await browser.see("/?all")).text
+    renamed = await browser.send(f"{made.goes_to}/settings", {"name": "Backups"})
     assert renamed.status == 303
-    assert "Backups" in (await browser.see("/")).text
-    log = (await browser.see(made.goes_to.replace("/settings", "/log"))).text
+    assert "Backups" in (await browser.see("/?all")).text
+    log = (await browser.see(f"{made.goes_to}/log")).text
     assert "renamed the project to Backups" in log
     assert "made the project" in log
 
@@ -210,8 +211,8 @@ async def test_a_free_project_has_three_members_however_many_come_at_once(planne
     async with Browser(planned) as browser:
         await browser.sign_in(anna)
         made = await browser.send("/projects", {"name": "Small"})
-        mine = made.goes_to.removesuffix("/settings")
-        assert "“free”" in (await browser.see(made.goes_to)).text
+        mine = made.goes_to
+        assert "“free”" in (await browser.see(f"{mine}/settings")).text
         names = [f"{n}@example.org" for n in range(5)]
         pages = await asyncio.gather(*(browser.send(f"{mine}/invitations", {"email": name, "role": "member"}) for name in names))
     assert sorted(page.status for page in pages) == [200, 200, 400, 400, 400]

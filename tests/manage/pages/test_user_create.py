@@ -33,7 +33,7 @@ async def test_the_first_user_owns_the_projects_that_are_there_and_the_next_does
     ):
         async with Browser(world) as browser:
             assert (await browser.sign_in(Person(world.project.id, email, secret))).status == 303
-            assert sees in (await browser.see("/")).text
+            assert sees in (await browser.see("/?all")).text
     entries = await world.rows("SELECT actor, subject FROM audit_entries WHERE action = 'user.created' ORDER BY id")
     assert entries == [
         {"actor": "command line", "subject": "Anna@Example.org"}, {"actor": "command line", "subject": "bob@example.org"},

@@ -1,0 +1,61 @@
+"""Instants as one person reads them: in their zone, and how long ago."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+SHORT = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Of a page that is written now, for somebody in this zone."""
+
+    now: datetime
+    zone: str = "UTC"
+
+    def exact(self, at: datetime) -> str:
+        """As in Sat 5 Dec 2026, 14:05:09 CET."""
+        return f"{self._local(at):%a %-d %b %Y, %H:%M:%S %Z}"
+
+    def clock(self, at: datetime) -> str:
+        """As in 14:05, or 5 Dec 14:05 on another day, or 5 Dec 2025 in another year."""
+        local, today = self._local(at), self._local(self.now)
+        if local.date() == today.date():
+            return f"{local:%H:%M}"
+        return f"{local:%-d %b %H:%M}" if local.year == today.year else f"{local:%-d %b %Y}"
+
+    def ago(self, at: datetime | None) -> str:
+        """As in 3 min ago, or in 2 h; never for none."""
+        if at is None:
+            return "never"
+        span = self.now - at
+        if abs(span) < timedelta(seconds=1):
+            return "now"
+        whole = timedelta(seconds=int(abs(span).total_seconds()))
+        return f"{short(whole)} ago" if span > timedelta() else f"in {short(whole)}"
+
+    def machine(self, at: datetime) -> str:
+        """For programs that read the page."""
+        return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    def _local(self, at: datetime) -> datetime:
+        return at.astimezone(ZoneInfo(self.zone))
+
+
+def short(span: timedelta | float | None) -> str:
+    """A span in at most two units, as in 45 s, 2 min 5 s, 3 h, 1 d 4 h; below 10 s with a tenth. A dash for none."""
+    if span is None:
+        return "–"
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    place = next(n for n, (_, size) in enumerate(SHORT) if whole >= size)
+    unit, size = SHORT[place]
+    words = f"{whole // size} {unit}"
+    if place + 1 < len(SHORT) and whole // size < 10:
+        lesser, smaller = SHORT[place + 1]
+        rest = whole % size // smaller
+        words += f" {rest} {lesser}" if rest else ""
+    return words

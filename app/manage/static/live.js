@@ -1,0 +1,135 @@
+// Pages that stay true while they are open, and forms that answer while somebody types. Without this everything works, by reload.
+"use strict";
+
+(() => {
+  const EVERY = 60000; // milliseconds after which times like "3 minutes ago" are told anew
+  const POLL = 10000; // where no stream can be had
+  const TYPING = 300;
+  const WORDS = { live: "Live", paused: "Paused", trying: "Reconnecting" };
+  const address = document.documentElement.dataset.live;
+  const kept = new Set(["open", "data-open"]); // what the reader opened stays open
+  let stream = null, timer = 0, asked = 0, under = false, again = false;
+
+  const morph = (from, to) =>
+    Idiomorph.morph(from, to, {
+      ignoreActiveValue: true,
+      callbacks: { beforeAttributeUpdated: (name, node) => !(node.tagName === "DETAILS" && kept.has(name)) },
+    });
+
+  function say(state) {
+    const line = document.getElementById("live");
+    if (!line || line.dataset.state === state) return;
+    line.dataset.state = state;
+    line.textContent = WORDS[state];
+  }
+
+  // Show a page in place of this one, without moving what is the same.
+  function show(html) {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    const main = page.getElementById("main");
+    if (!main || page.documentElement.dataset.live !== address) return location.reload();
+    document.title = page.title;
+    const icon = document.querySelector("link[rel=icon]"), other = page.querySelector("link[rel=icon]");
+    if (icon && other && icon.getAttribute("href") !== other.getAttribute("href")) icon.replaceWith(other);
+    morph(document.getElementById("main"), main);
+  }
+
+  async function refresh() {
+    if (under) return void (again = true);
+    under = true;
+    asked = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, credentials: "same-origin", redirect: "error" });
+      if (answer.status === 404 || answer.status === 403) return location.reload();
+      if (!answer.ok) return;
+      show(await answer.text());
+      say(stream || !window.EventSource ? "live" : "trying");
+    } catch {
+      say("trying");
+    } finally {
+      under = false;
+      if (again) {
+        again = false;
+        setTimeout(refresh, 1000);
+      }
+    }
+  }
+
+  function listen() {
+    if (stream || document.hidden) return;
+    stream = new EventSource(address);
+    stream.addEventListener("open", () => say("live"));
+    stream.addEventListener("changed", refresh);
+    stream.addEventListener("error", () => {
+      if (stream.readyState !== EventSource.CLOSED) return; // it comes again by itself
+      say("trying");
+      stream = null;
+      setTimeout(listen, POLL);
+    });
+  }
+
+  function rest() {
+    if (stream) stream.close();
+    stream = null;
+    say("paused");
+  }
+
+  function look() {
+    const age = Date.now() - asked;
+    if (!document.hidden && (age > EVERY || (!stream && age > POLL))) refresh();
+  }
+
+  if (address) {
+    asked = Date.now();
+    document.addEventListener("visibilitychange", () => (document.hidden ? rest() : (listen(), refresh())));
+    window.addEventListener("pagehide", rest);
+    window.addEventListener("pageshow", (event) => event.persisted && (listen(), refresh()));
+    setInterval(look, 5000);
+    listen();
+  }
+
+  // A form with data-follow shows, while somebody types, what it would answer: in the place of that id.
+  let newest = 0;
+  async function follow(form) {
+    const mine = ++newest, data = new URLSearchParams(new FormData(form));
+    const get = form.method !== "post", target = form.dataset.to || form.action;
+    const asking = get ? fetch(`${target}?${data}`, { credentials: "same-origin" })
+      : fetch(target, { method: "POST", body: data, credentials: "same-origin" });
+    try {
+      const answer = await asking;
+      if (mine !== newest || !(answer.ok || answer.status === 400)) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const part = page.getElementById(form.dataset.follow), here = document.getElementById(form.dataset.follow);
+      if (part && here) morph(here, part);
+      if (get) history.replaceState(null, "", answer.url);
+    } catch {
+      // The next key asks again; the button works in any case.
+    }
+  }
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form[data-follow]");
+    if (!form) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => follow(form), TYPING);
+  });
+
+  // Buttons that copy what stands in the element of that id.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected: press Ctrl C";
+    }
+  });
+  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+
+  // Choices that send their form by themselves.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+  });
+})();
