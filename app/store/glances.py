@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +14,6 @@ from app.store.rows import NAMES, RULE, STATE
 from app.store.unnest import array
 
 MOST_TURNS = 1000  # of one monitor, the newest: one that turns more often is not read further back
-RUNS_BACK = timedelta(days=400)  # runs are kept for 13 months
 
 # What is not shown of a row is read where it is judged by it alone, as in listings.py.
 _COLUMNS = ", ".join(f"m.{column}" for column in (*NAMES, *RULE, *STATE) if column not in ("filters", "memory"))
@@ -86,10 +85,10 @@ async def all_of(session: AsyncSession, project: UUID, horizon: datetime) -> Seq
 
 
 async def runs_of(
-    session: AsyncSession, project: UUID, monitors: Sequence[UUID], now: datetime, limit: int
+    session: AsyncSession, project: UUID, monitors: Sequence[UUID], since: datetime, limit: int
 ) -> dict[UUID, list[RunGlance]]:
-    """The newest runs of each of these monitors, so many at most, oldest first."""
-    given = {"project": project, "ids": array("uuid", monitors), "since": now - RUNS_BACK, "limit": limit}
+    """The newest runs of each of these monitors, after an instant and so many at most, oldest first."""
+    given = {"project": project, "ids": array("uuid", monitors), "since": since, "limit": limit}
     found: dict[UUID, list[RunGlance]] = {monitor: [] for monitor in monitors}
     for row in await session.execute(RUNS, given):
         found[row.monitor_id].append(RunGlance(*row))

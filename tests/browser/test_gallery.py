@@ -15,7 +15,8 @@ from tests.manage.pages.visitor import Person
 pytestmark = pytest.mark.anyio
 
 PAGES = {
-    "overview": "", "checks": "/monitors", "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log",
+    "overview": "", "checks": "/monitors", "day": "/monitors?view=day", "wall": "/tv",
+    "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log",
 }  # fmt: skip
 KEPT = os.environ.get("SCREENS", "")
 

@@ -23,11 +23,12 @@ from app.manage.pages.sign_in import pages as sign_in
 from app.manage.pages.sign_in_by_link import pages as sign_in_by_link
 from app.manage.pages.sign_up import pages as sign_up
 from app.manage.pages.static import pages as static
+from app.manage.pages.tv import pages as tv
 
 PAGES = (
     static, sign_in, sign_in_by_link, code, sign_up, set_up, confirm,
     account, account_password, account_address, account_second_step, account_deletion,
-    projects, overview, live, monitors,
+    projects, overview, live, monitors, tv,
     members, invitation, keys, log, deletion,
 )  # fmt: skip
 

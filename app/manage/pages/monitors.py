@@ -1,7 +1,7 @@
 """The checks of a project in a table, the worst first: filtered, by pages, paused many at once."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +18,7 @@ from app.manage.access import Member, PageRoutes
 from app.manage.acting import Person
 from app.manage.api.wire import id_of
 from app.manage.glance import KINDS, ORDER, Glance, Wanted
+from app.manage.pages.day import MOST_RUNS, axis, day
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
 from app.manage.pages.overview import first_ping
@@ -34,6 +35,7 @@ pages = PageRoutes()
 PAGE = 50
 LONGEST = 200
 UPTIME_OVER = timedelta(days=30)
+RUNS_BACK = timedelta(days=400)  # they are kept for 13 months
 KIND_WORDS = {
     "every": "Period",
     "cron": "Cron",
@@ -52,13 +54,17 @@ async def monitors_page(request: Request, member: Member, visitor: SignedIn, ses
     everything = await glance.of_project(session, member.project, moment)
     found = [one for one in everything if wanted.fits(one)]
     page, is_last = _page(found, request.query_params.get("after", ""))
-    older = {name: value for name, value in query.items() if value} | {"after": str(page[-1].id)} if page else {}
+    by_day = request.query_params.get("view") == "day"
+    kept = {name: value for name, value in query.items() if value} | ({"view": "day"} if by_day else {})
     counted = glance.counts(everything)
+    start, hours = axis(when)
+    rows = await (_days(session, member.project, page, start, moment) if by_day else _rows(session, member.project, page, moment))
     return render(
-        request, "monitors.html", member=member, live=f"/projects/{member.project}/live", when=when, wanted=wanted,
-        total=len(everything), found=len(found), counted=counted, down=counted.get("down", 0), states=ORDER,
+        request, "day.html" if by_day else "monitors.html", member=member, live=f"/projects/{member.project}/live", when=when,
+        wanted=wanted, total=len(everything), found=len(found), counted=counted, down=counted.get("down", 0), states=ORDER,
         sentence=glance.sentence(glance.counts(found)), tags=glance.tags(everything), kinds=_kinds(everything),
-        rows=await _rows(session, member.project, page, moment), next_page="" if is_last else urlencode(older),
+        rows=rows, hours=hours, by_day=by_day, query={k: v for k, v in kept.items() if k != "view"},
+        next_page="" if is_last else urlencode(kept | {"after": str(page[-1].id)}),
         base_url=house.base_url, **(await first_ping(session, member) if not everything else {}),
     )  # fmt: skip
 
@@ -102,7 +108,7 @@ def _kinds(found: Sequence[Glance]) -> dict[str, str]:
 async def _rows(session: AsyncSession, project: UUID, page: Sequence[Glance], moment: Moment) -> list[dict[str, Any]]:
     """What the table shows of these."""
     ids, since = [one.id for one in page], moment.now - UPTIME_OVER
-    runs = await glances.runs_of(session, project, ids, moment.now, MOST)
+    runs = await glances.runs_of(session, project, ids, moment.now - RUNS_BACK, MOST)
     turns = await glances.turns_of(session, project, ids, since)
     hearers = await glances.hearers_of(session, project, ids)
     rows = []
@@ -113,6 +119,16 @@ async def _rows(session: AsyncSession, project: UUID, page: Sequence[Glance], mo
             "uptime": up.in_words, "counted": short(up.counted) if up.counted else "",
         })  # fmt: skip
     return rows
+
+
+async def _days(
+    session: AsyncSession, project: UUID, page: Sequence[Glance], start: datetime, moment: Moment
+) -> list[dict[str, Any]]:
+    """What the axis shows of these."""
+    runs = await glances.runs_of(session, project, [one.id for one in page], start, MOST_RUNS)
+    return [
+        {"id": one.id, "name": one.name, "state": one.state, "day": day(one, runs[one.id], start, moment.now)} for one in page
+    ]
 
 
 def _row(one: Glance, runs: Sequence[RunGlance], hearers: Sequence[Hearer]) -> dict[str, Any]:

@@ -25,6 +25,15 @@ class When:
             return f"{local:%H:%M}"
         return f"{local:%-d %b %H:%M}" if local.year == today.year else f"{local:%-d %b %Y}"
 
+    def hour(self, at: datetime) -> str:
+        """As in 14:00."""
+        return f"{self._local(at):%H:%M}"
+
+    def three_hours(self, at: datetime) -> datetime:
+        """The last multiple of three hours on the reader's clock, at or before an instant."""
+        local = self._local(at)
+        return at - timedelta(hours=local.hour % 3, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+
     def ago(self, at: datetime | None) -> str:
         """As in 3 min ago, or in 2 h; never for none."""
         if at is None:
