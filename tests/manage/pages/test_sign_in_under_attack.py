@@ -11,7 +11,7 @@ from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
 
-SESSIONS = "SELECT address FROM user_sessions"
+SESSIONS = "SELECT address FROM user_sessions ORDER BY created_at"
 FIRST = {"email": "first@example.org", "password": PASSWORD}
 
 
@@ -95,6 +95,18 @@ async def test_a_proxy_that_adds_a_line_below_a_forged_one_is_believed_alone(dsn
             answer = await browser.client.post("/login", data={"email": anna.email, "password": PASSWORD}, headers=lines)
         assert answer.status_code == 303
         assert await world.rows(SESSIONS) == [{"address": "198.51.100.4"}]
+
+
+async def test_a_proxy_seen_through_a_socket_for_both_kinds_of_address_is_the_same_proxy(dsn: str, anyio_backend: str) -> None:
+    """`--host ::` hears IPv4 too, from `::ffff:10.1.2.3`: that is 10.1.2.3, as proxy and as visitor."""
+    async with living(dsn, trusted_proxies="10.0.0.0/8") as world:
+        anna = await signed_up(world)
+        async with Browser(world, "::ffff:10.1.2.3") as browser:
+            assert (await browser.send("/login", {"email": anna.email, "password": PASSWORD}, x_forwarded_for="192.0.2.1, ::ffff:198.51.100.4")).status == 303
+        async with Browser(world, "::ffff:203.0.113.7") as browser:
+            assert (await browser.send("/login", {"email": anna.email, "password": PASSWORD}, x_forwarded_for="192.0.2.1")).status == 303
+        rows = await world.rows(SESSIONS)
+        assert [row["address"] for row in rows] == ["198.51.100.4", "203.0.113.7"]
 
 
 async def test_whoever_is_slowed_down_costs_the_account_nothing(world: World, anna: Person) -> None:
