@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.attempt import INVITATIONS
 from app.domain.letter import LetterKind, compose
 from app.domain.mailbox import is_mailbox
-from app.domain.plan import notice, plan_of
+from app.domain.plan import PEOPLE, notice, plan_of
 from app.domain.role import RANKS, Action, Role
 from app.errors import Conflict, Forbidden, Invalid, MissedbeatError, OverLimit, TooMany
 from app.manage import team
@@ -38,21 +38,30 @@ async def change_role(
     request: Request, user: str, form: Sent, member: Member, actor: Person, session: Session, now: Now
 ) -> Response:
     """Make somebody something else; making an owner is how a project is handed over."""
-    await team.change_role(session, await team.locked(session, member.project, actor), id_of(user), _role(form), now)
+    try:
+        await team.change_role(session, await team.locked(session, member.project, actor), id_of(user), _role(form), now)
+    except REFUSED as error:
+        return await _refused(request, session, member, error)
     return go_to(request, f"/projects/{member.project}/members")
 
 
 @pages.post("/projects/{project}/members/{user}/remove", Action.EDIT_MEMBERS)
 async def remove(request: Request, user: str, member: Member, actor: Person, session: Session, now: Now) -> Response:
     """Take somebody out."""
-    await team.remove(session, await team.locked(session, member.project, actor), id_of(user), now)
+    try:
+        await team.remove(session, await team.locked(session, member.project, actor), id_of(user), now)
+    except REFUSED as error:
+        return await _refused(request, session, member, error)
     return go_to(request, f"/projects/{member.project}/members" if id_of(user) != actor.user else "/")
 
 
 @pages.post("/projects/{project}/leave", Action.SEE)
 async def leave(request: Request, member: Member, visitor: SignedIn, actor: Person, session: Session, now: Now) -> Response:
     """Leave it, which everybody may but the last owner."""
-    await team.remove(session, await team.locked(session, member.project, actor), visitor.user, now)
+    try:
+        await team.remove(session, await team.locked(session, member.project, actor), visitor.user, now)
+    except REFUSED as error:
+        return await _refused(request, session, member, error)
     return go_to(request, "/")
 
 
@@ -120,16 +129,22 @@ async def _write(session: AsyncSession, house: Shared, those: Team, email: str, 
     return link
 
 
+async def _refused(request: Request, session: AsyncSession, member: Membership, error: MissedbeatError) -> Response:
+    """Why not, on the page where it was asked for and something else can be done."""
+    return await _shown(request, session, member, Form(), 409 if isinstance(error, Conflict) else 403, problem=sentence(error))
+
+
 async def _shown(
-    request: Request, session: AsyncSession, member: Membership, form: Form, status: int = 200, link: str = ""
+    request: Request, session: AsyncSession, member: Membership, form: Form, status: int = 200, link: str = "", problem: str = ""
 ) -> Response:
-    people = await memberships.members(session, member.project)
+    people, now = await memberships.members(session, member.project), await blackouts.now(session)
     plan = plan_of((await accounts.project(session, member.project)).plan)
+    offered = await invitations.count(session, member.project, now)
     return render(
-        request, "members.html", status, form=form, member=member, people=people, link=link,
-        offers=await invitations.listed(session, member.project), now=await blackouts.now(session),
+        request, "members.html", status, form=form, member=member, people=people, link=link, problem=problem,
+        offers=await invitations.listed(session, member.project), now=now,
         roles=[role for role in reversed(Role) if member.role.covers(role)],
-        rank=lambda role: RANKS[Role(role)], notice=notice(len(people), plan.members, "members"),
+        rank=lambda role: RANKS[Role(role)], notice=notice(len(people) + offered, plan.members, PEOPLE),
     )  # fmt: skip
 
 

@@ -92,6 +92,7 @@ async def test_nobody_touches_who_is_more_or_gives_more_than_they_have(
         await world.run("UPDATE memberships SET role = :role WHERE user_id = :user", role=now.value, user=other.id)
         page = await browser.send(f"{path}/role", {"role": then.value})
         assert page.status == (303 if may_change(by, now, then) else 403), then
+        assert page.status == 303 or ("Invite somebody" in page.text) == (by is Role.MANAGER), "who may change some is back there"
         assert (await roles(world))["b@example.org"] == (then.value if page.status == 303 else now.value)
     await world.run("UPDATE memberships SET role = :role WHERE user_id = :user", role=now.value, user=other.id)
     page = await browser.send(f"{path}/remove")
@@ -125,6 +126,7 @@ async def test_the_last_owner_stays_until_there_is_another(world: World, browser
         page = await browser.send(f"{mine}/{path}", fields)
         assert page.status == 409
         assert "A project needs an owner: make another member one first" in page.text
+        assert page.html.count("<select") == 3, "the page with the members, where that is done"
     assert (await browser.send(f"{mine}/members/{bob.id}/role", {"role": "owner"})).status == 303
     assert (await browser.send(f"{mine}/leave")).goes_to == "/"
     assert await roles(world) == {"bob@example.org": "owner"}
@@ -214,6 +216,9 @@ async def test_a_free_project_has_three_members_however_many_come_at_once(planne
         assert "“free”" in (await browser.see(made.goes_to)).text
         names = [f"{n}@example.org" for n in range(5)]
         pages = await asyncio.gather(*(browser.send(f"{mine}/invitations", {"email": name, "role": "member"}) for name in names))
+        full = "This project has 3 of 3 members, those invited included: there is no room for more."
+        assert full in (await browser.see(f"{mine}/members")).text
+        assert full in (await browser.see(made.goes_to)).text
     assert sorted(page.status for page in pages) == [200, 200, 400, 400, 400]
     assert "the plan of this project allows 3 members" in next(page.text for page in pages if page.status == 400).lower()
 
