@@ -15,6 +15,7 @@ from app.manage.acting import Person
 from app.manage.api.wire import id_of
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render, sentence, try_again
+from app.manage.pages.mailing import slow_down
 from app.manage.team import Team
 from app.store import accounts, attempts, blackouts, invitations, letters, memberships
 from app.store.memberships import Membership
@@ -100,8 +101,11 @@ async def _offer(
     if form.is_fine:
         try:
             link = await _write(session, house, those, email, role)
-        except (*REFUSED, TooMany) as error:
-            form.refuse("all", _why(error))
+        except REFUSED as error:
+            form.refuse("all", sentence(error))
+        except TooMany as error:
+            form.refuse("all", try_again("too many invitations", error))
+            return slow_down(await _shown(request, session, member, form, 429), error)
     if not form.is_fine:
         return await _shown(request, session, member, form, 400)
     if house.sends_mail:
@@ -153,7 +157,3 @@ def _role(form: Form) -> Role:
         return Role(form.text("role"))
     except ValueError:
         raise Invalid("choose a role: owner, manager, member or viewer") from None
-
-
-def _why(error: MissedbeatError) -> str:
-    return try_again(str(error), error) if isinstance(error, TooMany) else sentence(error)

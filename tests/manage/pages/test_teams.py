@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.domain.attempt import INVITATIONS
 from app.domain.role import RANKS, Role, may_change
 from app.store import invitations
 from tests.manage.pages.visitor import Browser, Page, Person, joined, signed_up
@@ -163,6 +164,14 @@ async def test_an_invitation_is_taken_by_its_address_alone_and_once(world: World
         await his.sign_in(bob)
         pages = await asyncio.gather(his.send(path), his.send(path))
         assert {page.status for page in pages} == {303}
+        assert (await his.see(path)).goes_to == f"/projects/{world.project.id}", "there is nothing to accept any more"
+        assert await roles(world) == {"anna@example.org": "owner", "bob@example.org": "member"}
+        await world.run("DELETE FROM memberships WHERE user_id = :user", user=bob.id)
+        page = await his.see(path)
+        assert ("accepted already" in page.text, "Accept<" in page.html) == (True, False)
+        await joined(world, bob, Role.MEMBER)
+    page = await browser.see(path)
+    assert ("accepted already" in page.text, "open the link again" in page.text) == (True, False)
     assert await roles(world) == {"anna@example.org": "owner", "bob@example.org": "member"}
     assert await actions(world) == ["member.invited", "member.joined"]
     (row,) = await world.rows("SELECT i::text AS whole FROM invitations i")
@@ -204,6 +213,16 @@ async def test_what_is_wrong_with_an_invitation_is_said_beside_what_was_typed(
         await hers.sign_in(mia)
         assert "may not invite with the role owner" in (await hers.send(mine, {"email": "x@example.org", "role": "owner"})).text
     assert await world.rows("SELECT 1 FROM invitations") == []
+
+
+async def test_whoever_sends_very_many_invitations_has_to_wait(world: World, browser: Browser, owner: Person) -> None:
+    """In words that say what there was too much of."""
+    for n in range(INVITATIONS.at_once):
+        await invited(world, browser, f"{n}@example.org")
+    page = await browser.send(f"/projects/{world.project.id}/invitations", {"email": "x@example.org", "role": "viewer"})
+    assert (page.status, page.value("email")) == (429, "x@example.org")
+    assert "Too many invitations. Try again in 10 minutes." in page.text
+    assert int(page.headers["retry-after"]) > 0
 
 
 async def test_a_free_project_has_three_members_however_many_come_at_once(planned: World) -> None:
