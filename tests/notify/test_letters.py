@@ -61,7 +61,7 @@ async def test_a_letter_says_who_asked_and_how_long_its_link_is_good_and_is_then
     assert text.get_content().splitlines() == [
         "Somebody, probably you, wants to sign in at beat.example with this address.", "",
         "Sign in:", LINK, "",
-        "The link is good for 10 minutes and opens once.",
+        "The link is good for 10 minutes and opens once, in the browser that asked for it.",
         "Asked for from 203.0.113.9, Mozilla/5.0 <script>.", "",
         "If it was not you, do nothing: without the link nothing happens.",
     ]  # fmt: skip
