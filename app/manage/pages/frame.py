@@ -72,6 +72,11 @@ def ours(path: str) -> str:
     return "/" if elsewhere else path
 
 
+def leading_to(path: str, wanted: str) -> str:
+    """A page on the way to the one that was wanted, which knows that."""
+    return path + (f"?{urlencode({'next': wanted})}" if wanted != "/" else "")
+
+
 def sentence(words: object) -> str:
     """Words as errors have them, as a sentence on a page."""
     text = str(words)
@@ -98,7 +103,7 @@ def send_to_sign_in(app: FastAPI) -> None:
 async def _sign_in_first(request: Request, _: Exception) -> Response:
     wanted = request.scope["path"] if request.method in ("GET", "HEAD") else "/"
     query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
-    return go_to(request, "/login" + (f"?{urlencode({'next': wanted + query})}" if wanted != "/" else ""))
+    return go_to(request, leading_to("/login", wanted + query))
 
 
 async def _prove_again(request: Request, _: Exception) -> Response:
