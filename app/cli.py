@@ -209,7 +209,7 @@ def _refuse_another_database(settings: Settings) -> None:
     if not settings.database_url and "data" not in settings.model_fields_set and not (settings.data / "postgres").exists():
         raise BadSettings(
             f"there is no service's data in {settings.data}: name its folder with --data, or its DATABASE_URL.\n"
-            "`make run` keeps its own in ./data: missedbeat-server project create NAME --data ./data"
+            "`make run` keeps its own in ./data: with --data ./data the command finds it"
         )
 
 

@@ -29,6 +29,10 @@ TITLES = {
     400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 408: "Too slow", 409: "Changed meanwhile",
     413: "Too large", 429: "Too many attempts", 500: "Something broke here", 503: "Back in a moment",
 }  # fmt: skip
+SAID = {
+    404: ("not found", "there is nothing at this address, or nothing that you may see"),
+    405: ("method not allowed", "nothing is to be seen where a form is sent: open the page that it stands on"),
+}  # instead of the words for programs
 
 LEFT_OUT = re.compile(f"[\u0000-\u0008{UNSEEN}]")
 
@@ -90,8 +94,10 @@ def try_again(words: str, error: TooMany) -> str:
 
 def error_page(request: Request, status: int, said: str, request_id: str) -> Response:
     """An error in words; `request_id` is what the operator finds it by."""
-    title = TITLES.get(status, "That did not work")
-    return render(request, "error.html", status, title=title, said=said, request_id=request_id)
+    title, (plain, better) = TITLES.get(status, "That did not work"), SAID.get(status, ("", ""))
+    back = _page_at(request, request.scope["path"]) if status == 405 else "/"
+    said = better if said == plain else said
+    return render(request, "error.html", status, title=title, said=said, request_id=request_id, back=back)
 
 
 def send_to_sign_in(app: FastAPI) -> None:

@@ -42,6 +42,7 @@ async def turned_on(world: World, browser: Browser) -> App:
     assert "<svg" in page.html
     page = await browser.send(f"{STEP}/on", {"code": await app.code()})
     assert page.status == 200, page.text
+    assert "The second step is on, and all other browsers are signed out." in page.text
     app.recovery_codes = re.findall(r"[a-z2-7]{4}(?:-[a-z2-7]{4}){3}", page.text)
     assert len(app.recovery_codes) == 10
     return app
@@ -112,7 +113,7 @@ async def test_a_recovery_code_opens_once_however_it_is_typed(world: World, anna
     used = await world.rows("SELECT 1 FROM audit_entries WHERE action = 'user.recovery_code_used'")
     assert len(used) == 2
     page = await browser.send(f"{STEP}/codes", {"code": await app.code()})
-    assert page.status == 200
+    assert (page.status, "The codes before open nothing any more." in page.text) == (200, True)
     fresh = re.findall(r"[a-z2-7]{4}(?:-[a-z2-7]{4}){3}", page.text)
     assert len(set(fresh)) == 10
     async with Browser(world) as other:
