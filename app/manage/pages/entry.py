@@ -49,11 +49,12 @@ def asking_of(request: Request, house: Shared, email: str = "") -> Asking:
 
 
 async def enter(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> Entered:
-    """Somebody has proved who they are, `by` a password, a link: signed in, unless they have a second step."""
+    """Somebody has proved who they are, `by` a password, a link: signed in, unless they have a second step.
+    A step begun in another browser stays: who knows the password alone keeps nobody from giving their code."""
     if user.totp_secret is None:
         return Entered(await begin(session, user, asking, now, by), True, user.theme, user.email)
     step = Link(SECOND_STEP, user.email_key, user.id, {"by": by})
-    return Entered(await links.make(session, step, now), False, user.theme, user.email)
+    return Entered(await links.make(session, step, now, in_place=False), False, user.theme, user.email)
 
 
 async def begin(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> str:
