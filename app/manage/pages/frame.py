@@ -116,9 +116,17 @@ async def _prove_again(request: Request, _: Exception) -> Response:
     """A form is not sent on by itself: they go back to the page that it stands on."""
     wanted = request.scope["path"]
     if request.method not in ("GET", "HEAD"):
-        prefix = shared(request).prefix
-        wanted = _page_at(request, ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix)))
+        wanted = _page_at(request, _came_from(request))
     return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
+
+
+def _came_from(request: Request) -> str:
+    """The page that a form was on."""
+    try:
+        path = urlsplit(request.headers.get("referer", "")).path
+    except ValueError:
+        return "/"
+    return ours(path.removeprefix(shared(request).prefix))
 
 
 def _page_at(request: Request, path: str) -> str:

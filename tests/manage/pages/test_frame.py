@@ -159,6 +159,15 @@ async def test_errors_are_pages_for_browsers_and_json_for_programs(world: World,
     assert (await world.client.get("/nowhere/at/all")).json() == {"error": "not found"}
 
 
+async def test_headers_that_are_no_addresses_meet_no_bug(browser: Browser, world: World, anna: Person) -> None:
+    """No browser sends them; whoever does is answered like others from elsewhere."""
+    await browser.sign_in(anna)
+    assert (await browser.send("/account/look", {"zone": "UTC", "theme": "dark"}, origin="http://[bad")).status == 403
+    await world.advance(21 * 60)
+    page = await browser.send("/account/delete", {"address": anna.email}, referer="http://[bad")
+    assert page.goes_to == "/confirm?next=%2F"
+
+
 async def test_where_forms_are_sent_there_is_a_way_to_their_page(browser: Browser, world: World, anna: Person) -> None:
     """A form that came back stands at an address that cannot be looked at: whoever asks for it anew is led to its page."""
     await browser.sign_in(anna)
