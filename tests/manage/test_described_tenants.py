@@ -5,11 +5,11 @@ Two askers with the same history send the same: one names what belongs to the ot
 answers must not differ, and the other project's rows must stay as they are, byte for byte.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID, uuid4
@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
@@ -27,6 +26,7 @@ from app.store.accounts import NewProject
 from app.store.tables import Base
 from tests.events.saying import Program, entry
 from tests.faults.rig import measured
+from tests.generated import each
 from tests.manage.pages.visitor import joined, signed_up
 from tests.world import World
 
@@ -225,20 +225,6 @@ async def operations(world: World) -> list[APIOperation[Any, Any, Any, Any]]:
     return sorted(found, key=lambda one: one.method == "delete")
 
 
-def walk(walked: Walk, operation: APIOperation[Any, Any, Any, Any], examples: int, loop: asyncio.AbstractEventLoop) -> None:
-    """So many cases of one operation, drawn in a thread and sent in the loop of the world."""
-
-    @given(drawn=cases(operation))
-    @settings(
-        max_examples=examples * (8 if "requestBody" in operation.definition.raw else 1), derandomize=True, database=None,
-        deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],
-    )  # fmt: skip
-    def send(drawn: dict[str, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(walked.ask(operation, drawn), loop).result()
-
-    send()
-
-
 @pytest.mark.parametrize("examples", [3, pytest.param(20, marks=[pytest.mark.prove, pytest.mark.timeout(600)])])
 async def test_what_is_anothers_is_like_what_is_nobodys_wherever_it_is_named(world: World, examples: int) -> None:
     """Paths, queries, bodies and events, of v1 to v3: status, body and headers are the same and hold nothing that was not
@@ -258,7 +244,8 @@ async def test_what_is_anothers_is_like_what_is_nobodys_wherever_it_is_named(wor
     }
     all_of_them = await operations(world)
     for operation in all_of_them:
-        await asyncio.to_thread(walk, walked, operation, examples, asyncio.get_running_loop())
+        times = 8 if "requestBody" in operation.definition.raw else 1
+        await each(cases(operation), examples * times, partial(walked.ask, operation))
         assert await rows_of(world, victim.id) == before, operation.label
         if operation.method == "delete":
             await walked.things()
