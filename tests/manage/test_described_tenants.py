@@ -245,7 +245,7 @@ async def test_what_is_anothers_is_like_what_is_nobodys_wherever_it_is_named(wor
     all_of_them = await operations(world)
     for operation in all_of_them:
         times = 8 if "requestBody" in operation.definition.raw else 1
-        await each(cases(operation), examples * times, partial(walked.ask, operation))
+        await each(cases(operation), examples * times, operation.label, partial(walked.ask, operation))
         assert await rows_of(world, victim.id) == before, operation.label
         if operation.method == "delete":
             await walked.things()
