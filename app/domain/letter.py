@@ -23,6 +23,7 @@ class LetterKind(StrEnum):
     INVITATION = "invitation"
     MONITOR_PAUSED = "monitor_paused"
     PROJECT_DELETING = "project_deleting"
+    PROJECT_KEPT = "project_kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,16 @@ WORDS: dict[LetterKind, tuple[str, str, str]] = {
         "everything goes on as before, and an owner can keep it.",
         "Look at the project",
     ),
+    LetterKind.PROJECT_KEPT: (
+        "{name} stays",
+        "{by} kept the project {name} at {host}: it will not be deleted after all.",
+        "Look at the project",
+    ),
 }
 DO_NOTHING = "If it was not you, do nothing: without the link nothing happens."
 TELL_US = "If it was not you, sign in and change your password now."
 HAPPENED = frozenset({LetterKind.ADDRESS_CHANGED, LetterKind.PASSWORD_CHANGED})
-TOLD = frozenset({LetterKind.MONITOR_PAUSED, LetterKind.PROJECT_DELETING})
+TOLD = frozenset({LetterKind.MONITOR_PAUSED, LetterKind.PROJECT_DELETING, LetterKind.PROJECT_KEPT})
 
 
 def compose(
