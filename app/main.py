@@ -89,7 +89,8 @@ class Web:
         self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
         self.app.include_router(page_routes())
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self._outside = Outside(self.app, self.app.state.shared.is_https)
+        self.is_https: bool = self.app.state.shared.is_https
+        self._outside = Outside(self.app, self.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request, with or without the prefix of the public address: proxies differ in whether they strip it."""

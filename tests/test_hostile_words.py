@@ -94,6 +94,7 @@ async def everything_filled(world: World, browser: Browser, word: str, hooks: Ht
     await world.deliver()
     other = await world.check(name=word)
     await world.api("POST", f"checks/{other['uuid']}/pause")
+    await world.advance(11)
     await tell_pauses_once(world.sessions, Vault(SECRET_KEY), world.settings.address, True)
     mine = f"/projects/{world.project.id}"
     await browser.send(f"{mine}/keys", {"name": "key", "scope": "ro"})

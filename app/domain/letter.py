@@ -23,6 +23,7 @@ class LetterKind(StrEnum):
     INVITATION = "invitation"
     MONITOR_PAUSED = "monitor_paused"
     PROJECT_DELETING = "project_deleting"
+    PROJECT_KEPT = "project_kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,11 @@ WORDS: dict[LetterKind, tuple[str, str, str]] = {
         "everything goes on as before, and an owner can keep it.",
         "Look at the project",
     ),
+    LetterKind.PROJECT_KEPT: (
+        "{name} stays",
+        "{by} kept the project {name} at {host}: it will not be deleted after all.",
+        "Look at the project",
+    ),
 }
 ONCE = "The link is good for {valid} and opens once, in the browser that asked for it."
 VALID = {LetterKind.INVITATION: "The link is good for {valid}, for whoever signs in with this address."}
@@ -106,6 +112,7 @@ CLOSING = {
     LetterKind.PASSWORD_CHANGED: "If it was not you, sign in by mail now, which takes no password, and choose another.",
     LetterKind.MONITOR_PAUSED: "",
     LetterKind.PROJECT_DELETING: "",
+    LetterKind.PROJECT_KEPT: "",
 }
 
 

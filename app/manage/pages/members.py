@@ -72,8 +72,13 @@ async def invite(request: Request, form: Sent, member: Member, actor: Person, ho
     email = form.text("email", LONGEST_ADDRESS)
     if not is_mailbox(email):
         form.refuse("email", "give one e-mail address such as anna@example.com")
+    try:
+        role = _role(form)
+    except Invalid as error:
+        form.refuse("all", sentence(error))
+        role = Role.VIEWER
     those = await team.locked(session, member.project, actor)
-    return await _offer(request, session, house, member, those, form, email, _role(form))
+    return await _offer(request, session, house, member, those, form, email, role)
 
 
 @pages.post("/projects/{project}/invitations/{invitation}/again", Action.EDIT_MEMBERS)
