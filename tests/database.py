@@ -18,6 +18,7 @@ from app.store.tables import Base
 
 MEMORY = Path("/dev/shm")
 SPARE = 6 * 2**30  # bytes
+NO_PROGRAMS = getattr(os, "ST_NOEXEC", 0)  # Linux has the flag, and it alone has the folder
 _kept: dict[str, psycopg.Connection] = {}
 CLOCK = """
 CREATE TABLE IF NOT EXISTS test_clock (ahead interval NOT NULL);
@@ -35,7 +36,7 @@ def database() -> Iterator[str]:
         with _on_server(given.replace("postgresql://", "postgresql+psycopg://")) as dsn, _connection_kept(dsn):
             yield dsn
         return
-    with tempfile.TemporaryDirectory(prefix="missedbeat-test-", dir=_in_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="missedbeat-test-", dir=in_memory()) as folder:
         server = embedded.start(Path(folder), fsync=False)
         try:
             migrate(server.dsn)
@@ -45,11 +46,13 @@ def database() -> Iterator[str]:
             server.stop()
 
 
-def _in_memory() -> Path | None:
+def in_memory() -> Path | None:
     """A folder that is no disk, where the machine has one and memory to spare: the large tables alone are 1.4 GB, and while the
-    disk is busy with them every process that needs a page of its own from it stands still."""
-    room = min(psutil.virtual_memory().available, psutil.disk_usage(str(MEMORY)).free) if MEMORY.is_dir() else 0
-    return MEMORY if room > SPARE and os.access(MEMORY, os.W_OK) else None
+    disk is busy with them every process that needs a page of its own from it stands still. Not one whose programs do not run."""
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & NO_PROGRAMS:
+        return None
+    room = min(psutil.virtual_memory().available, psutil.disk_usage(str(MEMORY)).free)
+    return MEMORY if room > SPARE else None
 
 
 @contextmanager
