@@ -10,6 +10,7 @@ import structlog
 from tests.database import database, in_memory
 from tests.world import World, living
 
+LONG = ("journeys", "faults", "sdk", "clients")  # folders
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.dev.ConsoleRenderer(colors=False)])
 
 
@@ -18,6 +19,11 @@ def pytest_configure() -> None:
     sooner than on a disk that others write to. What is killed keeps what it wrote: for that no disk is needed."""
     if (memory := in_memory()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those first that start processes and wait for them: what is long and begins late is all that runs at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 @pytest.fixture
