@@ -24,7 +24,7 @@ from app.ingest.tick import Ticker
 from app.ingest.translate import Translator
 from app.manage.api import api_routes
 from app.manage.badge_routes import routes as badge_routes
-from app.manage.pages import page_routes
+from app.manage.pages import ROUTES
 from app.manage.pages.frame import error_page, send_to_sign_in
 from app.manage.passwords import Passwords
 from app.manage.project_metrics import routes as metrics_routes
@@ -81,13 +81,12 @@ class Web:
         self.app.state.passwords = self._passwords = Passwords()
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
-        self.app.include_router(health_routes(self.accepting, settings.metrics_token))
-        self.app.include_router(badge_routes)
-        self.app.include_router(metrics_routes)
-        self.app.include_router(sync_routes)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
-        self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
-        self.app.include_router(page_routes())
+        self.app.router.routes += [  # as they are: `include_router` would make each of them again
+            *health_routes(self.accepting, settings.metrics_token).routes,
+            *badge_routes.routes, *metrics_routes.routes, *sync_routes.routes,
+            *api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)), *ROUTES,
+        ]  # fmt: skip
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
         self.is_https: bool = self.app.state.shared.is_https
         self._outside = Outside(self.app, self.is_https)
