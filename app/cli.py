@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from app.domain.plan import PlanName
+from app.command_session import AsJson, Data, command_session
 from app.errors import BadSettings, MissedbeatError
 from app.garbage import look_later
 from app.log import set_up_logs
+from app.project_commands import create_project, project_commands
 from app.settings import Settings, load
 from app.user_commands import user_commands
 
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
     from app.store.accounts import NewProject
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Dead man's switch for jobs.")
-projects = typer.Typer(no_args_is_help=True, help="Projects and their keys.")
-cli.add_typer(projects, name="project")
 
-Data = Annotated[Path | None, typer.Option(help="Folder of the private PostgreSQL and the secret key.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 OnStdin = Annotated[bool, typer.Option(hidden=True, help="Wait for serve to say where the database is.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any.")]
@@ -112,28 +110,9 @@ def migrate(data: Data = None) -> None:
         typer.echo(f"the database is at revision {run(dsn)}")
 
 
-@projects.command("create")
-def project_create(
-    name: str,
-    email: Annotated[str | None, typer.Option(help="The owner's address, told when all else fails.")] = None,
-    monitor_limit: Annotated[int | None, typer.Option(min=1, help="How many checks it may have; none: no limit.")] = None,
-    plan: Annotated[PlanName, typer.Option(help="What it may have: docs/teams.md.")] = PlanName.UNLIMITED,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    data: Data = None,
-) -> None:
-    """Make a project and print its keys. The API keys are shown this once."""
-    with _migrated(data) as (settings, dsn):
-        made = asyncio.run(_create_project(dsn, name, email, monitor_limit, plan))
-        base_url = settings.address
-    if as_json:
-        typer.echo(json.dumps(_as_json(made, base_url)))
-    else:
-        typer.echo("\n".join(f"{label:<17} {value}" for label, value in _as_json(made, base_url).items()))
-
-
 @cli.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Say what is misconfigured and how to mend it; exit status 1 where anything is wrong. Changes nothing, sends nothing."""
@@ -243,35 +222,8 @@ def _migrated(data: Path | None) -> Iterator[tuple[Settings, str]]:
         yield settings.model_copy(update={"base_url": _base_url(settings)}), dsn
 
 
+cli.add_typer(project_commands(_migrated), name="project")
 cli.add_typer(user_commands(_migrated), name="user")
-
-
-async def _create_project(
-    dsn: str, name: str, email: str | None, monitor_limit: int | None = None, plan: PlanName = PlanName.UNLIMITED
-) -> "NewProject":
-    from app.notify.senders import check_settings
-    from app.store import accounts, blackouts
-    from app.store.engine import make_engine, make_sessions
-
-    if email is not None:
-        check_settings("email", {"address": email})
-    if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise BadSettings("the project's name must have 1 to 100 printable characters")
-    engine = make_engine(dsn, "cli", 1)
-    try:
-        async with make_sessions(engine)() as session:
-            made = await accounts.create_project(session, name, email, await blackouts.now(session), monitor_limit, plan)
-            await session.commit()
-    finally:
-        await engine.dispose()
-    return made
-
-
-def _as_json(made: "NewProject", base_url: str) -> dict[str, str]:
-    return {
-        "project_id": str(made.id), "name": made.name, "api_key": made.api_key, "api_key_readonly": made.api_key_readonly,
-        "ping_key": made.ping_key, "ping_url": f"{base_url}/ping/{made.ping_key}",
-    }  # fmt: skip
 
 
 def _base_url(settings: Settings) -> str:
@@ -296,15 +248,10 @@ def _announce(settings: Settings, dsn: str) -> None:
 async def _first_start(dsn: str) -> "tuple[NewProject | None, bool]":
     """A project where there was none, and whether anybody has an account."""
     from app.store import accounts, users
-    from app.store.engine import make_engine, make_sessions
 
-    engine = make_engine(dsn, "cli", 1)
-    try:
-        async with make_sessions(engine)() as session:
-            is_first, anybody = not await accounts.any_project(session), await users.any_user(session)
-    finally:
-        await engine.dispose()
-    return (await _create_project(dsn, "My project", None) if is_first else None), anybody
+    async with command_session(dsn) as session:
+        is_first, anybody = not await accounts.any_project(session), await users.any_user(session)
+    return (await create_project(dsn, "My project", None) if is_first else None), anybody
 
 
 if __name__ == "__main__":

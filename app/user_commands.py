@@ -2,21 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.command_session import Data, OpenDatabase, command_session
 from app.domain import mailbox, password, tokens
 from app.domain.audit_action import AuditAction
 from app.errors import BadSettings, NotFound
-from app.settings import Settings
-
-Data = Annotated[Path | None, typer.Option(help="Folder of the private PostgreSQL and the secret key.")]
-OpenDatabase = Callable[[Path | None], AbstractContextManager[tuple[Settings, str]]]
-"""The settings, and a migrated database as they name it."""
 
 
 def user_commands(database: OpenDatabase) -> typer.Typer:
@@ -78,38 +71,25 @@ async def _create(dsn: str, email: str, chosen: str) -> int:
     from app.manage.passwords import hash_of
     from app.store import audit_entries, blackouts, users
     from app.store.audit_entries import COMMAND_LINE, Actor, Entry
-    from app.store.engine import make_engine, make_sessions
 
-    engine = make_engine(dsn, "cli", 1)
-    try:
-        async with make_sessions(engine)() as session:
-            now, is_first = await blackouts.now(session), not await users.count(session)
-            made = await users.create(session, email, hash_of(chosen), now, verified=True)
-            actor = Actor(COMMAND_LINE.words, user=made.id)
-            await audit_entries.write(session, actor, Entry(AuditAction.USER_CREATED, subject=email), now)
-            adopted = await adopt(session, made.id, actor, email, now) if is_first else 0
-            await session.commit()
-    finally:
-        await engine.dispose()
-    return adopted
+    async with command_session(dsn) as session:
+        now, is_first = await blackouts.now(session), not await users.count(session)
+        made = await users.create(session, email, hash_of(chosen), now, verified=True)
+        actor = Actor(COMMAND_LINE.words, user=made.id)
+        await audit_entries.write(session, actor, Entry(AuditAction.USER_CREATED, subject=email), now)
+        return await adopt(session, made.id, actor, email, now) if is_first else 0
 
 
 async def _link(dsn: str, email: str) -> str:
     """Its secret. Raises NotFound."""
     from app.store import audit_entries, blackouts, links, users
     from app.store.audit_entries import COMMAND_LINE, Actor, Entry
-    from app.store.engine import make_engine, make_sessions
 
-    engine = make_engine(dsn, "cli", 1)
-    try:
-        async with make_sessions(engine)() as session:
-            now, user = await blackouts.now(session), await users.of_address(session, email)
-            if user is None:
-                raise NotFound(f"{email} has no account")
-            secret = await links.make(session, links.Link("login", user.email_key, user.id, {"next": "/account"}), now)
-            actor = Actor(COMMAND_LINE.words, user=user.id)
-            await audit_entries.write(session, actor, Entry(AuditAction.LINK_MADE, subject=user.email), now)
-            await session.commit()
-    finally:
-        await engine.dispose()
-    return secret
+    async with command_session(dsn) as session:
+        now, user = await blackouts.now(session), await users.of_address(session, email)
+        if user is None:
+            raise NotFound(f"{email} has no account")
+        secret = await links.make(session, links.Link("login", user.email_key, user.id, {"next": "/account"}), now)
+        actor = Actor(COMMAND_LINE.words, user=user.id)
+        await audit_entries.write(session, actor, Entry(AuditAction.LINK_MADE, subject=user.email), now)
+        return secret

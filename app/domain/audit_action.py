@@ -24,6 +24,7 @@ class AuditAction(StrEnum):
     PROJECT_DELETING = "project.deleting"
     PROJECT_KEPT = "project.kept"
     PROJECT_TRANSFERRED = "project.transferred"
+    PLAN_CHANGED = "project.plan_changed"
     PING_KEY_CHANGED = "project.ping_key_changed"
     MEMBER_INVITED = "member.invited"
     INVITATION_REVOKED = "member.invitation_revoked"
@@ -47,6 +48,7 @@ IN_WORDS = {
     AuditAction.PROJECT_DELETING: "deleted the project, which goes a week later",
     AuditAction.PROJECT_KEPT: "kept the project after all",
     AuditAction.PROJECT_TRANSFERRED: "made an owner of",
+    AuditAction.PLAN_CHANGED: "changed the plan to",
     AuditAction.PING_KEY_CHANGED: "changed the ping key",
     AuditAction.MEMBER_INVITED: "invited",
     AuditAction.INVITATION_REVOKED: "took back the invitation of",

@@ -19,6 +19,11 @@ REPORTER = text("""
     UNION ALL
     SELECT project_id, 'ping' FROM addresses WHERE kind = 'ping_key' AND key = :key AND revoked_at IS NULL LIMIT 1""")
 
+SUMMARIES = text("""
+    SELECT p.id, p.name, p.plan, (SELECT count(*) FROM monitors m WHERE m.project_id = p.id),
+        (SELECT count(*) FROM memberships s WHERE s.project_id = p.id)
+    FROM projects p ORDER BY p.created_at, p.id""")
+
 
 @dataclass(frozen=True, slots=True)
 class NewProject:
@@ -29,6 +34,17 @@ class NewProject:
     api_key: str
     api_key_readonly: str
     ping_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A project as the operator lists it."""
+
+    id: UUID
+    name: str
+    plan: str
+    monitors: int
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,19 @@ async def project(session: AsyncSession, project_id: UUID, lock: bool = False) -
 async def rename(session: AsyncSession, project_id: UUID, name: str) -> None:
     """Call it something else."""
     await session.execute(update(ProjectRow).where(ProjectRow.id == project_id).values(name=name))
+
+
+async def set_plan(session: AsyncSession, project_id: UUID, plan: PlanName) -> str | None:
+    """Put it on a plan; returns the one that it was on, None where there is no such project."""
+    query = select(ProjectRow.plan).where(ProjectRow.id == project_id)
+    before = (await session.execute(query.with_for_update(key_share=True))).scalar_one_or_none()
+    await session.execute(update(ProjectRow).where(ProjectRow.id == project_id).values(plan=plan.value))
+    return before
+
+
+async def summaries(session: AsyncSession) -> list[Summary]:
+    """All projects, the oldest first."""
+    return [Summary(*row) for row in (await session.execute(SUMMARIES)).all()]
 
 
 async def set_ping_key(session: AsyncSession, project_id: UUID, key: str | None, now: datetime) -> None:

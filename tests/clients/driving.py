@@ -14,9 +14,8 @@ from typing import Any
 import httpx
 from anyio.from_thread import start_blocking_portal
 
-from app.store import accounts, blackouts, embedded
-from app.store.accounts import NewProject
-from app.store.engine import make_engine, make_sessions
+from app.project_commands import create_project
+from app.store import embedded
 from tests.journeys.running import Service, serving
 
 HERE = Path(__file__).resolve().parent
@@ -126,18 +125,7 @@ def started(data: Path, *words: str) -> Iterator[Service]:
 def new_project(service: Service, name: str) -> Project:
     """A project as `project create` makes it, without the seconds that a process of its own takes."""
     with embedded.borrowed(service.data) as dsn:
-        made = asyncio.run(_create_project(dsn, name))
+        made = asyncio.run(create_project(dsn, name, None))
     return Project(
         service.base_url, {"api_key": made.api_key, "api_key_readonly": made.api_key_readonly, "ping_key": made.ping_key}
     )
-
-
-async def _create_project(dsn: str, name: str) -> NewProject:
-    engine = make_engine(dsn, "tests", 1)
-    try:
-        async with make_sessions(engine)() as session:
-            made = await accounts.create_project(session, name, None, await blackouts.now(session))
-            await session.commit()
-    finally:
-        await engine.dispose()
-    return made

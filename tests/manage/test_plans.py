@@ -4,8 +4,10 @@ import asyncio
 import json
 import subprocess
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.events.saying import Program, entry
 from tests.journeys.running import COMMAND, environment
@@ -97,16 +99,38 @@ async def test_a_hundred_check_ins_of_each_are_shown(world: World) -> None:
 async def test_the_command_line_makes_unlimited_projects_unless_told_otherwise(world: World) -> None:
     """`--plan free`; a plan that there is not is refused in words, with those there are."""
 
-    def create(*more: str) -> subprocess.CompletedProcess[str]:
-        words = [COMMAND, "project", "create", "Small", "--json", *more]
-        return subprocess.run(words, env=environment(DATABASE_URL=world.dsn), capture_output=True, text=True, check=False)
-
     for more, limit in ((("--plan", "free"), 20), ((), None)):
-        done = await asyncio.to_thread(create, *more)
+        done = await command(world, "create", "Small", "--json", *more)
         assert done.returncode == 0, done.stderr
         key = json.loads(done.stdout)["api_key"]
         (project,) = (await world.api("GET", "projects/", key=key)).json()["projects"]
         assert project["monitor_limit"] == limit
-    refused = await asyncio.to_thread(create, "--plan", "gold")
+    refused = await command(world, "create", "Small", "--plan", "gold")
     assert refused.returncode == 2
     assert "free" in refused.stderr
+
+
+async def test_the_operator_sees_the_projects_and_puts_one_on_another_plan(world: World) -> None:
+    """`project list` names it; `project plan` holds at once, keeps what there is, and stands in the project's log."""
+    await world.check(), await world.check()
+    (listed,) = json.loads((await command(world, "list", "--json")).stdout)
+    assert listed == {"project_id": str(world.project.id), "plan": "unlimited", "checks": 2, "members": 0, "name": "Test"}
+    assert str(world.project.id) in (await command(world, "list")).stdout
+    for plan, words, limit in (("free", "was on unlimited", 20), ("free", "as before", 20), ("unlimited", "was on free", None)):
+        done = await command(world, "plan", listed["project_id"], plan)
+        assert (done.returncode, words in done.stdout) == (0, True), done
+        (project,) = (await world.api("GET", "projects/")).json()["projects"]
+        assert project["monitor_limit"] == limit
+    entries = "SELECT actor, subject FROM audit_entries WHERE action = 'project.plan_changed' ORDER BY id"
+    async with world.sessions() as session:
+        noted = (await session.execute(text(entries))).all()
+    assert [tuple(entry) for entry in noted] == [("command line", "free"), ("command line", "unlimited")]
+    unknown = await command(world, "plan", str(uuid4()), "free")
+    assert (unknown.returncode, unknown.stderr) == (1, "missedbeat-server: there is no project of this id: see `project list`\n")
+
+
+async def command(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    """What `missedbeat-server project …` answers."""
+    given = [COMMAND, "project", *words]
+    env = environment(DATABASE_URL=world.dsn)
+    return await asyncio.to_thread(subprocess.run, given, env=env, capture_output=True, text=True, check=False)

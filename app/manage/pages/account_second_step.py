@@ -12,6 +12,7 @@ from app.manage import one_time_codes
 from app.manage.access import SIGNED_IN, PageRoutes
 from app.manage.acting import Person
 from app.manage.pages.code import LONGEST_CODE, WRONG, use_code
+from app.manage.pages.entry import asking_of
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render, try_again
 from app.store import attempts, audit_entries, second_steps, user_sessions, users
@@ -97,15 +98,16 @@ async def _refused(
     user = await _user(session, visitor)
     if user.totp_secret is None:
         return go_to(request, PATH)
+    counted = asking_of(request, house, user.email_key).counted  # as at a sign-in: whoever guesses has one bucket
     try:
-        await attempts.count(session, CODE_ACCOUNT, str(user.id), now)
+        await attempts.count(session, CODE_ACCOUNT, counted, now)
     except TooMany as error:
         form.refuse("code", try_again("too many attempts", error))
         return _page(request, user, form, 429)
     if await use_code(session, house, user, form.text("code", LONGEST_CODE), now) is None:
         form.refuse("code", WRONG)
         return _page(request, user, form, 400)
-    await attempts.forgive(session, CODE_ACCOUNT, str(user.id))
+    await attempts.forgive(session, CODE_ACCOUNT, counted)
     return None
 
 
