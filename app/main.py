@@ -61,7 +61,8 @@ class Web:
         ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
-        dress = Dress(settings.address.startswith("https://"))
+        self.is_https = settings.address.startswith("https://")
+        dress = Dress(self.is_https)
         self._canary = CanaryDoor(ingest, settings.secret_key, dress)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
@@ -79,8 +80,7 @@ class Web:
         reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared), dress)
         self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
-        self.app.state.passwords = self._passwords = Passwords()
-        self.live = self.app.state.live = Live(pages)
+        self.app.state.passwords, self.app.state.live = self._passwords, self.live = Passwords(), Live(pages)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
@@ -90,7 +90,6 @@ class Web:
             *api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)), *ROUTES,
         ]  # fmt: skip
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self.is_https: bool = self.app.state.shared.is_https
         self._outside = Outside(self.app, self.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

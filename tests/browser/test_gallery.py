@@ -9,7 +9,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser
 
 from tests.browser.past import in_every_state
-from tests.browser.screen import WIDTHS, Site, screen
+from tests.browser.screen import WIDTHS, Site, screen, see
 from tests.manage.pages.visitor import Person
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ async def test_every_page_fits_and_is_accessible(site: Site, window: Browser, an
         for size, width in WIDTHS.items():
             async with screen(window, site, anna, theme, width) as page:
                 for name, path in PAGES.items():
-                    await page.goto(site.project + path)
+                    await see(page, site.project + path)
                     if KEPT:
                         await page.screenshot(path=Path(KEPT) / f"{name}-{theme}-{size}.png", full_page=True)
                     if await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):

@@ -49,7 +49,7 @@ KNOWN = (
     .map(lambda known: list(known.items()))
     .map(lambda pairs: b"&".join(name.encode() + b"=" + _quoted(value) for name, value in pairs))
 )
-FILES = ("/static/{version}/{name}", "/favicon.ico")
+FILES = ("/static/{version}/{name}", "/favicon.ico", "/projects/{project}/live")  # what is no page
 LARGE = (b"name=" + b"x" * MOST_BYTES, b"a=b&" * (MOST_FIELDS + 1), b"&" * 1000, b"=" * 1000)
 FILE = b'--x\r\nContent-Disposition: form-data; name="name"; filename="a.exe"\r\n\r\nMZ\r\n--x--\r\n'
 BODIES = st.one_of(
