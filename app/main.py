@@ -89,7 +89,6 @@ class Web:
         self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
         self.app.include_router(page_routes())
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self.is_https: bool = self.app.state.shared.is_https
         self._outside = Outside(self.app, self.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -111,6 +110,11 @@ class Web:
                 await self._translator(call, receive, send)
                 return
         await self._outside(scope, receive, send)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by https: what the connection itself refuses says so too."""
+        return bool(self.app.state.shared.is_https)
 
     def accepting(self) -> bool:
         """Whether pings are taken: the inbox runs, and a tick was committed just now."""
