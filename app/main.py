@@ -112,6 +112,11 @@ class Web:
                 return
         await self._outside(scope, receive, send)
 
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by https: what the connection itself refuses says so too."""
+        return bool(self.app.state.shared.is_https)
+
     def accepting(self) -> bool:
         """Whether pings are taken: the inbox runs, and a tick was committed just now."""
         return self._flushing is not None and not self._flushing.done() and self.ticker.fresh

@@ -17,14 +17,14 @@ from app.clock import monotonic
 from app.domain.state import Signal
 from app.ingest.ping import Ping, Target
 from app.ingest.record import record
-from app.store import blackouts, claims
+from app.store import blackouts, claims, deletions
 from app.store.accounts import NewProject
 from app.store.addresses import Address
 from app.store.claims import Room
 from app.sweeper.audit import audit_once
 from app.sweeper.breaker import Breaker
 from app.sweeper.count import count_once
-from app.sweeper.prune import keep_partitions, prune_once
+from app.sweeper.prune import BATCH, keep_partitions, prune_once
 from app.sweeper.sweep import sweep
 from tests.events.saying import Program, entry
 from tests.large import Size
@@ -296,3 +296,27 @@ async def test_the_few_checks_with_a_tag_are_found_among_the_many_of_a_project(g
     assert [check["uuid"] for check in (await grown.api("GET", "checks/?tag=prod")).json()["checks"]] == [one["uuid"]]
     assert len((await grown.api("GET", "checks/")).json()["checks"]) == 1 + 2 * MOST
     await grown.run("DELETE FROM monitors WHERE project_id = :project", project=grown.project.id)
+
+
+# ---- What is given up
+
+
+async def test_a_deleted_project_is_found_by_index_batch_by_batch(grown: World) -> None:
+    """Each batch reads about as much as it deletes, however much others have, to the last of it."""
+    (gone,) = await grown.rows("SELECT id FROM projects WHERE name = 'project 7'")
+    await grown.run("UPDATE projects SET delete_at = missedbeat_now() WHERE id = :id", id=gone["id"])
+    rows = 0
+    with plans() as sent:
+        while batch := await a_batch(grown):
+            rows += batch
+    assert complaints(sent) == []
+    assert rows > MOST
+    assert await grown.rows("SELECT 1 FROM projects WHERE id = :id", id=gone["id"]) == []
+
+
+async def a_batch(world: World) -> int:
+    """One transaction of the worker; returns how many rows went."""
+    async with world.sessions() as session:
+        deleted = await deletions.go_on(session, await blackouts.now(session), BATCH)
+        await session.commit()
+    return deleted
