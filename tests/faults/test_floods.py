@@ -101,7 +101,8 @@ def hold(rig: Rig, flood: Flood, seconds: float = 8) -> None:
     assert {call.status for call in calls} <= {200, 503}
     took, refused, ours = times(flood.calls, 200, 404), times(flood.calls, 503), times(calls, 200)
     measured(f"{flood.kind}: flood {dict(answers)}, heard in {median(took):.2f} s, refused in {median(refused):.3f} s; "
-             f"{len(ours)} of {len(calls)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s, alone {alone:.2f} s")  # fmt: skip
+             f"{len(ours)} of {len(calls)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s, "
+             f"alone {alone:.2f} s")  # fmt: skip
     assert set(answers) <= {200, 404, 503}
     assert answers[503] > flood.clients / 2, "no flood"
     share, theirs = (len(calls) - len(ours)) / len(calls), answers[503] / answers.total()
