@@ -1,8 +1,8 @@
 """Lines to copy that let a job ping one check: for shells, cron, systemd, Python, Celery, Windows, Kubernetes, GitHub Actions.
 
 All of them keep to the same: the ping never makes the job fail or hides how it ended; it gives up after a while; a start is tried
-once, so that a job waits for it ten seconds at most. Names of checks are people's words and stand in none of them: files and tasks
-are called by a slug. `your-command` and `your_job()` stand for the job.
+once, so that a job waits for it ten seconds at most. Names of checks are people's words and stand in none of them: files bear
+a slug. `your-command` and `your_job()` stand for the job.
 """
 
 import json
@@ -60,9 +60,7 @@ def target(base_url: str, monitor: UUID | str, ping_key: str | None, slug: str, 
 
 def snippets(to: Target) -> Sequence[Snippet]:
     """All of them, those that most people want first."""
-    return (
-        shell(to), script(to), cron(to), systemd(to), python(to), celery(to), powershell(to), task(to), kubernetes(to), github(to),
-    )  # fmt: skip
+    return tuple(write(to) for write in (shell, script, cron, systemd, python, celery, powershell, task, kubernetes, github))
 
 
 def shell(to: Target) -> Snippet:
@@ -93,14 +91,15 @@ def cron(to: Target) -> Snippet:
 def systemd(to: Target) -> Snippet:
     """A service and its timer. systemd would fill in `$` and `%` by itself, so both stand twice."""
     result = "case $SERVICE_RESULT in success) s=0;; exit-code) s=$EXIT_STATUS;; *) s=fail;; esac; "
+    start = _unit(f"{ONCE} {_sh(to.url, '/start')}")
     stop = _unit(result + f"{AGAIN} {_sh(to.url, '/$s')}")
     lines = as_on_calendar(to.schedule)
     if lines:
-        when = "".join(f"OnCalendar={line}\n" for line in lines)
+        when = "".join(f"OnCalendar={line}\n" for line in lines) + "Persistent=true\n"
     elif isinstance(to.schedule, Every):
         when = f"OnActiveSec=1min\nOnUnitActiveSec={int(to.schedule.period.total_seconds())}s\n"
     else:
-        when = f"# {OWN_TIMES}\nOnCalendar=*-*-* 03:00:00\n"
+        when = f"# {OWN_TIMES}\nOnCalendar=*-*-* 03:00:00\nPersistent=true\n"
     text = f"""# /etc/systemd/system/{to.name}.service
 [Unit]
 Description={to.name}
@@ -109,7 +108,7 @@ After=network-online.target
 
 [Service]
 Type=oneshot
-ExecStartPre=-/bin/sh -c '{_unit(f"{ONCE} {_sh(to.url, "/start")}")}'
+ExecStartPre=-/bin/sh -c '{start}'
 ExecStart=/usr/local/bin/your-command
 ExecStopPost=-/bin/sh -c '{stop}'
 
@@ -118,12 +117,11 @@ ExecStopPost=-/bin/sh -c '{stop}'
 Description={to.name}
 
 [Timer]
-{when}Persistent=true
-
+{when}
 [Install]
 WantedBy=timers.target
 """
-    use = f"Two files, then `systemctl daemon-reload` and `systemctl enable --now {to.name}.timer`. Killed and timed out are told too."
+    use = f"Two files, then `systemctl daemon-reload` and `systemctl enable --now {to.name}.timer`. Kills and timeouts are told."
     return Snippet("systemd", "systemd", "ini", text, use)
 
 
@@ -150,6 +148,9 @@ def ping(what="", tries=5):
 ping("/start", tries=1)
 try:
     your_job()
+except SystemExit as end:
+    ping("/fail" if end.code else "")
+    raise
 except BaseException:
     ping("/fail")
     raise
@@ -175,7 +176,8 @@ instrument(app, url={json.dumps(to.base_url)})
 
 def powershell(to: Target) -> Snippet:
     """For Windows PowerShell 5.1, which does not try again by itself, and later ones."""
-    text = f"""$ping = '{to.url.replace("'", "''")}'
+    url = to.url.replace("'", "''")
+    text = f"""$ping = '{url}'
 [Net.ServicePointManager]::SecurityProtocol = [Net.ServicePointManager]::SecurityProtocol -bor [Net.SecurityProtocolType]::Tls12
 
 function Send-Ping([string]$What, [int]$Tries = 5) {{
@@ -247,24 +249,22 @@ spec:
                   {AGAIN} {_sh(to.url, "/$status")} || true
                   exit $status
 """
-    use = "For `kubectl apply -f`. The image needs curl. A pod that is never begun, or evicted, says nothing, and its silence is told."
+    use = "For `kubectl apply -f`. The image needs curl. A pod that never begins says nothing, and its silence is told."
     return Snippet("kubernetes", "Kubernetes", "yaml", text, use)
 
 
 def github(to: Target) -> Snippet:
-    """A workflow; the URL is a secret of the repository, for whoever reads a workflow could ping."""
+    """A workflow with the zone in GitHub's own word; the URL is a secret of the repository, for many read a workflow."""
     known = as_cron(to.schedule)
-    note = (
-        OWN_TIMES + ", in UTC"
-        if not known
-        else "in UTC" + (f", and the check's zone is {to.zone}" if _is_not_utc(to.zone) else "")
-    )
-    text = f"""# gh secret set PING_URL --body '{to.url.replace("'", "")}'
+    note = "" if known else f"  # {OWN_TIMES}"
+    zone = f"      timezone: {json.dumps(to.zone)}\n" if to.zone else ""
+    secret = to.url.replace("'", "")
+    text = f"""# gh secret set PING_URL --body '{secret}'
 name: {json.dumps(to.name)}
 on:
   schedule:
-    - cron: {json.dumps(known or NIGHT)}  # {note}
-  workflow_dispatch:
+    - cron: {json.dumps(known or NIGHT)}{note}
+{zone}  workflow_dispatch:
 jobs:
   job:
     runs-on: ubuntu-latest
@@ -279,12 +279,8 @@ jobs:
       - if: failure() || cancelled()
         run: {AGAIN} "$PING_URL/fail" || true
 """
-    use = "A file in `.github/workflows/`. GitHub starts late when it is busy, and at most every 5 minutes: give the check some grace."
+    use = "A file in `.github/workflows/`. GitHub often starts late, and every 5 minutes at most: give it grace."
     return Snippet("github", "GitHub Actions", "yaml", text, use)
-
-
-def _is_not_utc(zone: str) -> bool:
-    return zone not in ("", "UTC", "Etc/UTC")
 
 
 def _sh(url: str, tail: str = "") -> str:
