@@ -25,7 +25,9 @@ def as_cron(schedule: Schedule) -> str | None:
     if not isinstance(schedule, Cron):
         return None
     fields = ALIASES.get(schedule.expression, schedule.expression).lower().split()
-    if not all(PART.fullmatch(part) for field in fields for part in field.split(",")):
+    if any("*" in field and "," in field for field in fields):  # every value, and some others
+        return None
+    if not all(_is_plain(part) for field in fields for part in field.split(",")):
         return None
     if not fields[4].startswith("*"):
         fields[4] = _short(_weekdays(fields[4]))
@@ -67,6 +69,15 @@ def as_task(cron: str | None) -> str | None:
         if step.isdecimal() and 60 % int(step) == 0:
             return f"/SC MINUTE /MO {int(step)}"
     return None
+
+
+def _is_plain(part: str) -> bool:
+    """Whether all read it alike; of a single value with a step some go on to the end, and some refuse it."""
+    found = PART.fullmatch(part)
+    if found is None:
+        return False
+    first, last, step = found.groups()
+    return step is None or first is None or last not in (None, first)
 
 
 def _every(period: timedelta) -> str | None:
@@ -116,7 +127,7 @@ def _weekdays(field: str) -> list[int]:
         assert found is not None  # noqa: S101 (`as_cron` looked)
         first, last, step = found.groups()
         start = 0 if first is None else _number(first)
-        end = 6 if first is None else _number(last) if last else (start if step is None else 7)
+        end = 6 if first is None else _number(last or first)
         days.update(day % 7 for day in range(start, end + 1, int(step or 1)))
     return sorted(days)
 

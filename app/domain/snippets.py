@@ -65,7 +65,7 @@ def snippets(to: Target) -> Sequence[Snippet]:
 
 def shell(to: Target) -> Snippet:
     """One line."""
-    text = f"your-command; {AGAIN} {_sh(to.url, '/$?')}"
+    text = f"your-command; {AGAIN} {_sh(to.url, '/$?')} || true"
     return Snippet("shell", "Shell", "sh", text, "Behind any command: says that it ended, and with which exit status.")
 
 
