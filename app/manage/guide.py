@@ -74,8 +74,14 @@ class Article:
 
 
 @cache
+def names() -> dict[str, str]:
+    """The pages in the order of the contents, each with what links call it: the first words of its title."""
+    return {name: re.split("[:,]", title)[0] for name, title in titles().items()}
+
+
+@cache
 def titles() -> dict[str, str]:
-    """The pages by name, in the order of the contents, each with its title."""
+    """The pages in the same order, each with its title."""
     return {name: _source(name).partition("\n")[0].removeprefix("# ") for name in FILES}
 
 
@@ -195,7 +201,7 @@ def _mentions(token: Token, prefix: str) -> Iterator[Token]:
 def _link(found: re.Match[str], prefix: str) -> Iterator[Token]:
     name = NAMES[found[1]]
     yield Token("link_open", "a", 1, attrs={"href": f"{prefix}/docs/{name}"})
-    yield _text(titles()[name])
+    yield _text(names()[name])
     yield Token("link_close", "a", -1)
 
 

@@ -34,7 +34,7 @@ async def article(request: Request, name: str, house: House) -> Response:
 
 def _kept(request: Request, shown: Article | None) -> Response:
     """The page, or that it is as the browser has it."""
-    page = render(request, "guide.html", shown=shown, groups=GROUPS, titles=guide.titles(), about=guide.ABOUT)
+    page = render(request, "guide.html", shown=shown, groups=GROUPS, called=guide.names(), about=guide.ABOUT)
     tag = f'"{hashlib.sha256(page.body).hexdigest()[:24]}"'
     headers = {"cache-control": KEPT, "etag": tag}
     page.headers.update(headers)
