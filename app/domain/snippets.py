@@ -85,7 +85,7 @@ def cron(to: Target) -> Snippet:
     if known and to.zone:
         notes.append(f"# in the zone {to.zone}: cron goes by the clock of its machine")
     line = f"{known or NIGHT} your-command; {AGAIN} {_sh(to.url, '/$?')}".replace("%", r"\%")
-    return Snippet("cron", "cron", "crontab", "\n".join([*notes, line]), "A line for `crontab -e`.")
+    return Snippet("cron", "cron", "crontab", "\n".join([*notes, line]), "A line for crontab -e.")
 
 
 def systemd(to: Target) -> Snippet:
@@ -121,7 +121,7 @@ Description={to.name}
 [Install]
 WantedBy=timers.target
 """
-    use = f"Two files, then `systemctl daemon-reload` and `systemctl enable --now {to.name}.timer`. Kills and timeouts are told."
+    use = f"Two files, then systemctl daemon-reload and systemctl enable --now {to.name}.timer. Kills and timeouts are told."
     return Snippet("systemd", "systemd", "ini", text, use)
 
 
@@ -249,7 +249,7 @@ spec:
                   {AGAIN} {_sh(to.url, "/$status")} || true
                   exit $status
 """
-    use = "For `kubectl apply -f`. The image needs curl. A pod that never begins says nothing, and its silence is told."
+    use = "For kubectl apply -f. The image needs curl. A pod that never begins says nothing, and its silence is told."
     return Snippet("kubernetes", "Kubernetes", "yaml", text, use)
 
 
@@ -279,7 +279,7 @@ jobs:
       - if: failure() || cancelled()
         run: {AGAIN} "$PING_URL/fail" || true
 """
-    use = "A file in `.github/workflows/`. GitHub often starts late, and every 5 minutes at most: give it grace."
+    use = "A file in .github/workflows/. GitHub often starts late, and every 5 minutes at most: give it grace."
     return Snippet("github", "GitHub Actions", "yaml", text, use)
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 PAGES = {
     "overview": "", "checks": "/monitors", "day": "/monitors?view=day", "wall": "/tv",
-    "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log",
+    "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log", "badges": "/badges",
 }  # fmt: skip
 PUBLIC = {"guide": "/docs", "guide start": "/docs/start", "guide table": "/docs/pings", "guide code": "/docs/self-hosting"}
 KEPT = os.environ.get("SCREENS", "")
