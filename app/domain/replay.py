@@ -1,4 +1,4 @@
-"""What a rule would have alerted: the past of a monitor lived again under it, by the very functions that decide when things happen.
+"""What a rule would have alerted: the past of a monitor lived again under it, by the very functions that decide today.
 
 The rule holds for the whole past, whatever was in force then; edits are not lived again, but pauses and resumes are, for they are
 about the job and not about the rule. Where the past came from stands in `store/checkins.py`.
@@ -21,7 +21,7 @@ MOST_STEPS = 60_000
 FRESH = timedelta(seconds=15)
 UNTOLD = "When it was due only its scheduler knew: of its past nothing can be said by these settings."
 REPORTED = (
-    "Its program reports its runs itself: what was lost, not dispatched or not begun in time is not in its log, and not looked at."
+    "Its program reports its runs itself: runs lost, not dispatched or not begun in time are not in its log, and not looked at."
 )
 CUT_SHORT = "So much would have been missed that only the first part of the time was looked at."
 
@@ -157,7 +157,7 @@ def _in_turn(past: Past) -> Iterator[Said | ByHand]:
 
 
 class _Ears:
-    """How far silence could be judged at instants that only grow: not into a blackout while it lasted, of which nobody knew yet."""
+    """How far silence could be judged at instants that only grow: not into a blackout while it lasted, for nobody knew of it."""
 
     def __init__(self, blackouts: Sequence[Blackout], margin: timedelta) -> None:
         self._margin = margin

@@ -44,7 +44,9 @@ class Life:
         self.turned += decision.transitions
         return decision
 
-    def check_in(self, signal: Signal, run_id: str | None = None, ago: timedelta | None = None, exit_status: int | None = None) -> None:
+    def check_in(
+        self, signal: Signal, run_id: str | None = None, ago: timedelta | None = None, exit_status: int | None = None
+    ) -> None:
         """Heard now; with `ago` a report of what happened then."""
         at = None if ago is None else self.now - ago
         check_in = CheckIn(signal, at or self.now, run_id, exit_status, signal is Signal.IGNORED)
