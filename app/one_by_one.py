@@ -8,9 +8,9 @@ from app.errors import Unavailable
 
 
 class OneByOne:
-    """A door through which one goes at a time. At most `most` wait, him that is inside included."""
+    """A door through which one goes at a time; at most `most` wait, the one inside included."""
 
-    def __init__(self, most: int = 20) -> None:
+    def __init__(self, most: int = 8) -> None:
         self._most = most
         self._inside = 0
         self._one = asyncio.Semaphore(1)

@@ -111,9 +111,7 @@ async def heard_since(
     return since if whole else rows[-1][2], [_said(row) for row in reversed(rows)]
 
 
-async def _heard(
-    session: AsyncSession, project: UUID, monitor: UUID, since: datetime, before: int, limit: int
-) -> Sequence[Row]:
+async def _heard(session: AsyncSession, project: UUID, monitor: UUID, since: datetime, before: int, limit: int) -> Sequence[Row]:
     given = {"project": project, "monitor": monitor, "since": since, "before": before, "limit": limit}
     return (await session.execute(HEARD, given)).all()
 

@@ -27,7 +27,8 @@ def told(calendar: Calendar, since: datetime, count: int = 5) -> list[tuple[str,
 @settings(deadline=None)
 def test_the_next_times_are_the_next_slots(calendar: Calendar, t: datetime) -> None:
     """One after the other, in UTC and in the calendar's own zone."""
-    slots, after = [], t
+    slots: list[datetime] = []
+    after = t
     while len(slots) < 5 and (slot := next_after(calendar, after)) is not None:
         slots.append(slot)
         after = slot
