@@ -100,6 +100,7 @@ async def test_what_the_api_shows_is_read_by_index(grown: World) -> None:
         "projects/", "badges/", "blackouts/", "status/",
     ]  # fmt: skip
     await hold(*(lambda path=path: grown.api("GET", path) for path in paths))
+    await hold(lambda: grown.api("POST", f"{one}/simulate/", {"timeout": 300}))
     urls = [badges["*"]["svg"], badges["prod"]["json3"], f"/b/2/{check['badge_key']}.svg"]
     await hold(*(lambda url=url: grown.client.get(url) for url in urls))
     await hold(lambda: grown.client.get(f"/projects/{grown.project.id}/metrics/", headers=key))

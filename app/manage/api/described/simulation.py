@@ -8,8 +8,8 @@ EXAMPLE = {"schedule": "0 3 * * *", "tz": "Europe/Berlin", "grace": 600}
 
 
 class SimulateBody(BaseModel):
-    """The settings to try, as on a check. Everything is optional: what is not given is as the check has it. Its other fields change
-    nothing, unknown keys are ignored."""
+    """The settings to try, as on a check. Everything is optional: what is not given is as the check has it. Its other fields
+    change nothing, unknown keys are ignored."""
 
     timeout: int = Field(default=86400, ge=1, le=YEAR, description="Expected so many seconds after the last success or fail")
     grace: int = Field(default=3600, ge=1, le=YEAR, description="How many seconds late it may be")
