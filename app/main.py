@@ -15,6 +15,7 @@ from app.events.record import Recorder
 from app.events.routes import events_routes
 from app.garbage import spare_what_stays
 from app.health import health_routes
+from app.ingest.by_hand import ByHand
 from app.ingest.canary import CanaryDoor
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
@@ -81,6 +82,7 @@ class Web:
         self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
         self.app.state.passwords = self._passwords = Passwords()
         self.live = self.app.state.live = Live(pages)
+        self.app.state.heard_by_hand = ByHand(self.inbox)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
         self.app.include_router(health_routes(self.accepting, settings.metrics_token))
