@@ -85,8 +85,7 @@ class Web:
         self.app.state.heard_by_hand = ByHand(self.inbox)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
-        self.app.include_router(health_routes(self.accepting, settings.metrics_token))
-        for routes in (badge_routes, metrics_routes, sync_routes):
+        for routes in (health_routes(self.accepting, settings.metrics_token), badge_routes, metrics_routes, sync_routes):
             self.app.include_router(routes)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
         self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))

@@ -1,15 +1,17 @@
 """Check-ins: the log of every signal heard, gap-free per monitor, and the answers to Idempotency-Keys."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.replay import Said
+from app.domain.state import Signal
 from app.errors import NotFound
-from app.store.together import Asked, nothing
+from app.store.together import Asked, Row, nothing
 from app.store.unnest import arrays, picked, unnest
 
 COLUMNS = {
@@ -33,6 +35,16 @@ REPEATED = text(f"""
     SELECT i.monitor_id, i.key, i.signal, i.n, i.answer, i.receipt FROM idempotency i
     JOIN {unnest(_REPEAT)} ON (i.monitor_id, i.key, i.signal) = (v.monitor_id, v.key, v.signal)
     WHERE i.project_id = ANY(CAST(:projects AS uuid[])) AND i.at > :since""")  # noqa: S608
+
+PAGE = 2000  # rows read at once: their making takes the processor for some 20 ms
+NO_N = 2**63 - 1
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+SIGNALS = {str(signal): signal for signal in Signal}
+WARM = 50  # of those before the window: they tell how the monitor stood when it began
+HEARD = text("""
+    SELECT n, signal, received_at, run_id, exit_status, reported_at, scheme = 'sdk' FROM check_in_log
+    WHERE project_id = :project AND monitor_id = :monitor AND received_at >= :since AND n < :before
+    ORDER BY n DESC LIMIT :limit""")
 
 Repeat = tuple[UUID, str, str]  # monitor, Idempotency-Key, signal
 
@@ -95,6 +107,33 @@ async def excerpts(
         {"project": project, "monitor": monitor, "first": between[0], "below": between[1], "limit": limit, "most": most},
     )
     return [dict(row) for row in rows.mappings()]
+
+
+async def heard_since(
+    session: AsyncSession, project: UUID, monitor: UUID, since: datetime, most: int
+) -> tuple[datetime, list[Said]]:
+    """What a monitor was heard to say in a window, oldest first, with the last few before it; and where the window begins: later
+    than `since` where it holds more than the newest `most`."""
+    rows: list[Row] = []
+    whole, before = False, NO_N
+    while not whole and len(rows) < most:
+        limit = min(PAGE, most - len(rows))
+        page = await _heard(session, project, monitor, since, before, limit)
+        rows += page
+        whole, before = len(page) < limit, page[-1][0] if page else before
+    if whole:
+        rows += await _heard(session, project, monitor, EVER, before, WARM)
+    return since if whole else rows[-1][2], [_said(row) for row in reversed(rows)]
+
+
+async def _heard(session: AsyncSession, project: UUID, monitor: UUID, since: datetime, before: int, limit: int) -> Sequence[Row]:
+    given = {"project": project, "monitor": monitor, "since": since, "before": before, "limit": limit}
+    return (await session.execute(HEARD, given)).all()
+
+
+def _said(row: Row) -> Said:
+    _, signal, received, run_id, exit_status, at, by_program = row
+    return Said(SIGNALS[signal], received, run_id, exit_status, at, by_program)
 
 
 async def body(session: AsyncSession, project: UUID, monitor: UUID, n: int) -> bytes:

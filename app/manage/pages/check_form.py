@@ -22,6 +22,7 @@ UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 AMOUNT = re.compile(r"[0-9]{1,9}([.,][0-9]{1,6})?")
 SPANS = ("timeout", "grace", "max_runtime", "early", "max_wait")
 MAY_BE_EMPTY = ("max_runtime", "early", "max_wait")
+TIMED = ("schedule", "timeout", "tz", "grace", "early", "max_runtime")
 COUNTS = ("failures_to_alert", "successes_to_recover")
 LINES = ("name", "slug", "tags", *KEYWORDS)
 FLAGS = ("manual_resume", *FILTER_FLAGS)
@@ -44,7 +45,7 @@ def read(form: Form, least: int, sets_schedule: bool) -> CheckGiven:
 
 def rule(form: Form, given: CheckGiven, before: Rule, zone: str, now: datetime) -> Rule | None:
     """The rule that comes of it; None where something of it is wrong, which then stands beside its field."""
-    if any(name in form.wrong for name in ("timeout", "schedule", "tz", "grace", "early")):
+    if any(name in form.wrong for name in TIMED):
         return None
     try:
         return given.rule_after(before, zone, now)

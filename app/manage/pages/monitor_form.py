@@ -1,20 +1,23 @@
 """The form that makes a check, or edits one, and beside it what that would mean, told anew while somebody types."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.evidence import explain
+from app.domain.replay import Alert, Past
 from app.domain.role import Action
 from app.domain.schedule import describe
 from app.domain.slug import slug_of
 from app.domain.state import Rule
-from app.errors import Invalid, OverLimit
+from app.errors import Invalid, OverLimit, Unavailable
 from app.manage import actions
 from app.manage.access import Member, PageRoutes
 from app.manage.actions import Wanted
 from app.manage.api.check_given import NEW_RULE
+from app.manage.foresight import Foreseen, Replayed, foreseen, past_of, replay
 from app.manage.pages import check_form
 from app.manage.pages.account import zones
 from app.manage.pages.check_form import SLUG_TAKEN, UNITS, is_said
@@ -22,16 +25,17 @@ from app.manage.pages.check_path import Check, check_of, name_of, page_of
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render, sentence
 from app.manage.pages.when import When
-from app.store import channels, monitors
+from app.store import blackouts, channels, monitors
 from app.store.memberships import Membership
 from app.store.rows import NO_FILTERS, rule_of
 from app.store.tables import MonitorRow
 from app.visitor import SignedIn
-from app.web import House, Now, Session
+from app.web import House, Now, Session, Shared
 
 pages = PageRoutes()
 
 NEW_ZONE = "UTC"
+SHOWN_ALERTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,19 @@ class Before:
         return self.row is not None and is_said(self.rule.schedule, self.row.source)
 
 
-@dataclass(slots=True)
-class Foreseen:
-    """What the settings mean: in words, the next times, and what they would have alerted; or what is wrong with them."""
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What settings mean: their schedule in words with its next times, and what they would have alerted; or what is wrong with
+    them."""
 
-    words: str = ""
-    coming: list[Any] = field(default_factory=list)
+    ahead: Foreseen | None = None
+    lived: Replayed | None = None
     problem: str = ""
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The last of what would have been alerted, newest first."""
+        return [] if self.lived is None else self.lived.alerts[: -SHOWN_ALERTS - 1 : -1]
 
 
 @pages.get("/projects/{project}/monitors/new", Action.EDIT_MONITORS)
@@ -97,7 +107,13 @@ async def preview(
         before = _before(await check_of(request, member, session))
     given = check_form.read(form, house.min_period, not before.is_said)
     rule = check_form.rule(form, given, before.rule, before.zone, now)
-    return await _page(request, session, member, before, form, When(now, visitor.zone), rule=rule)
+    when, past = When(now, visitor.zone), None
+    if before.row is not None and rule is not None:
+        past = await past_of(session, member.project, before.row.id, await blackouts.moment(session, house.margin))
+    context = await _context(session, member, before, form, when)
+    await session.close()  # nothing was written, and no connection is held by a replay that waits for another
+    meaning = await _lived(_meaning(rule, form, when), rule, past, house)
+    return render(request, "monitor_form.html", **context, meaning=meaning)
 
 
 @pages.get("/projects/{project}/monitors/{check}/edit", Action.EDIT_MONITORS)
@@ -153,22 +169,37 @@ async def _page(
     request: Request, session: AsyncSession, member: Membership, before: Before, form: Form, when: When, status: int = 200,
     rule: Rule | None = None,
 ) -> Response:  # fmt: skip
-    """The form, and what it means so far."""
+    """The form, and what it means so far. What it would have alerted takes longer, and is told when somebody asks."""
+    context = await _context(session, member, before, form, when)
+    return render(request, "monitor_form.html", status, **context, meaning=_meaning(rule, form, when))
+
+
+async def _context(session: AsyncSession, member: Membership, before: Before, form: Form, when: When) -> dict[str, Any]:
+    """What stands in the form."""
     row = before.row
-    return render(
-        request, "monitor_form.html", status, member=member, form=form, row=row, when=when, units=list(UNITS), zones=zones(),
-        channels=await channels.listed(session, member.project), ticked=set(form.several("channel")),
-        here=page_of(row) if row is not None else f"/projects/{member.project}/monitors", name=name_of(row) if row else "",
-        is_said=before.is_said, said_by=row.source if row is not None else "", said=describe(before.rule.schedule),
-        foreseen=await _foreseen(session, member, before, rule, form, when),
-    )  # fmt: skip
+    return {
+        "member": member, "form": form, "row": row, "when": when, "units": list(UNITS), "zones": zones(), "explain": explain,
+        "channels": await channels.listed(session, member.project), "ticked": set(form.several("channel")),
+        "here": page_of(row) if row is not None else f"/projects/{member.project}/monitors", "name": name_of(row) if row else "",
+        "is_said": before.is_said, "said_by": row.source if row is not None else "", "said": describe(before.rule.schedule),
+    }  # fmt: skip
 
 
-async def _foreseen(
-    session: AsyncSession, member: Membership, before: Before, rule: Rule | None, form: Form, when: When
-) -> Foreseen:
-    """Of a rule that is wrong, what is wrong with it."""
+def _meaning(rule: Rule | None, form: Form, when: When) -> Meaning:
+    """Of a rule that is wrong, what is wrong with it. A period is shown in the reader's zone."""
     if rule is None:
-        problem = next((form.wrong[name] for name in ("schedule", "timeout", "tz", "grace", "early") if name in form.wrong), "")
-        return Foreseen(problem=problem)
-    return Foreseen(describe(rule.schedule))
+        return Meaning(problem=next((form.wrong[name] for name in check_form.TIMED if name in form.wrong), ""))
+    try:
+        return Meaning(foreseen(rule, when.zone, when.now))
+    except Invalid as error:
+        return Meaning(problem=sentence(error))
+
+
+async def _lived(meaning: Meaning, rule: Rule | None, past: Past | None, house: Shared) -> Meaning:
+    """With what would have been alerted of what is known of a check. Where too many ask that at once, without."""
+    if rule is None or past is None:
+        return meaning
+    try:
+        return replace(meaning, lived=await replay(rule, past, house.replays))
+    except Unavailable:
+        return meaning

@@ -12,13 +12,9 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 EVERY = {
-    "name": "nightly backup",
-    "kind": "every",
-    "timeout": "1.5",
-    "timeout_unit": "hours",
-    "grace": "10",
-    "grace_unit": "minutes",
-}
+    "name": "nightly backup", "kind": "every", "timeout": "1.5", "timeout_unit": "hours", "grace": "10", "grace_unit": "minutes",
+    "schedule": "", "tz": "UTC",
+}  # fmt: skip
 CRON = {**EVERY, "kind": "calendar", "schedule": "30 2 * * 1-5", "tz": "Europe/Berlin"}
 
 
@@ -216,7 +212,7 @@ async def test_a_preview_keeps_nothing_and_says_what_is_wrong(world: World, brow
     """The words of the schedule, and of a wrong one what is wrong; the form stands beside as it was typed."""
     page = await browser.send(f"{monitors(world)}/preview", CRON)
     assert page.status == 200
-    assert "30 2 * * 1-5" in page.html.split('id="preview"')[1]
+    assert "At 02:30 on weekdays, Europe/Berlin." in page.html.split('id="preview"')[1]
     page = await browser.send(f"{monitors(world)}/preview", {**CRON, "schedule": "61 * * * *"})
     assert "is not cron" in page.html.split('id="preview"')[1]
     assert page.value("name") == "nightly backup"
