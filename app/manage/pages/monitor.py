@@ -135,7 +135,8 @@ def _run(run: RunRow) -> dict[str, Any]:
     return {
         "at": run.started_at or run.ended_at or run.slot or run.at, "slot": run.slot, "took": took, "outcome": run.outcome,
         "look": LOOKS.get(run.outcome, "other"), "word": WORDS.get(run.outcome, "ended otherwise"),
-        "count": run.count, "cause": run.cause or "", "id": run.run_id or "", "key": run.key, "attempt": run.attempt,
+        "count": run.count, "cause": run.cause or "", "id": run.run_id or "", "attempt": run.attempt,
+        "mark": f"{run.key}-{run.at.timestamp():.0f}",
     }  # fmt: skip
 
 
