@@ -15,6 +15,7 @@ from app.events.record import Recorder
 from app.events.routes import events_routes
 from app.garbage import spare_what_stays
 from app.health import health_routes
+from app.ingest.by_hand import ByHand
 from app.ingest.canary import CanaryDoor
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
@@ -61,8 +62,7 @@ class Web:
         ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
-        self.is_https = settings.address.startswith("https://")
-        dress = Dress(self.is_https)
+        dress = Dress(settings.address.startswith("https://"))
         self._canary = CanaryDoor(ingest, settings.secret_key, dress)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
@@ -81,6 +81,7 @@ class Web:
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared), dress)
         self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
         self.app.state.passwords, self.app.state.live = self._passwords, self.live = Passwords(), Live(pages)
+        self.app.state.heard_by_hand = ByHand(self.inbox)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)

@@ -95,6 +95,21 @@ async def listed(session: AsyncSession, project: UUID, monitor: UUID, limit: int
     return [dict(row) for row in rows.mappings()]
 
 
+async def excerpts(
+    session: AsyncSession, project: UUID, monitor: UUID, between: tuple[int, int], limit: int, most: int
+) -> list[dict[str, Any]]:
+    """The newest check-ins of a monitor whose number lies between two others, newest first, each with the first `most` bytes of
+    its body."""
+    rows = await session.execute(
+        text("""SELECT n, received_at, signal, run_id, exit_status, duration, scheme, method, remote_addr, user_agent,
+                octet_length(body) AS body_size, body_truncated, reported_at, substring(body FROM 1 FOR :most) AS excerpt
+            FROM check_in_log WHERE project_id = :project AND monitor_id = :monitor AND n > :first AND n < :below
+            ORDER BY n DESC LIMIT :limit"""),
+        {"project": project, "monitor": monitor, "first": between[0], "below": between[1], "limit": limit, "most": most},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
 async def heard_since(
     session: AsyncSession, project: UUID, monitor: UUID, newest: int, since: datetime, most: int
 ) -> tuple[datetime, list[Said]]:

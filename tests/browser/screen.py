@@ -108,8 +108,9 @@ async def see(page: Page, path: str) -> None:
 
 
 def _is_wrong(line: ConsoleMessage) -> bool:
-    """A 503 is asked for again, by the page or by us."""
-    return line.type in ("error", "warning") and "status of 503" not in line.text
+    """A form may be refused; a 503 is asked for again, by the page or by us."""
+    fine = ("status of 400", "status of 503")
+    return line.type in ("error", "warning") and not any(words in line.text for words in fine)
 
 
 async def token(site: Site, person: Person) -> str:

@@ -24,16 +24,27 @@ KEPT = os.environ.get("SCREENS", "")
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
+async def of_checks(site: Site) -> dict[str, str]:
+    """The pages of a check that is down and of one that runs, and of its form."""
+    rows = await site.world.rows("SELECT unique_key, name FROM monitors")
+    paths = {row["name"]: f"/monitors/{row['unique_key']}" for row in rows}
+    down, running = paths["nightly backup"], paths["invoice export"]
+    return {
+        "check": running, "check-down": f"{down}?days=30", "check-edit": f"{running}/edit", "check-new": "/monitors/new",
+        "check-delete": f"{down}/delete",
+    }  # fmt: skip
+
+
 @pytest.mark.timeout(180)
 async def test_every_page_fits_and_is_accessible(site: Site, window: Browser, anna: Person) -> None:
     """WCAG 2.2 AA as far as a program can tell (axe), in light and dark; phones scroll down and never sideways."""
     await in_every_state(site.world)
     await site.world.sweep()
-    complaints = []
+    pages, complaints = {**PAGES, **await of_checks(site)}, list[str]()
     for theme in THEMES:
         for size, width in WIDTHS.items():
             async with screen(window, site, anna, theme, width) as page:
-                for name, path in PAGES.items():
+                for name, path in pages.items():
                     complaints += await looked_at(page, f"{name} {theme} {size}", site.project + path)
     assert not complaints, "\n".join(complaints)
 

@@ -15,6 +15,9 @@ from app.manage.pages.keys import pages as keys
 from app.manage.pages.live import pages as live
 from app.manage.pages.log import pages as log
 from app.manage.pages.members import pages as members
+from app.manage.pages.monitor import pages as monitor
+from app.manage.pages.monitor_acts import pages as monitor_acts
+from app.manage.pages.monitor_form import pages as monitor_form
 from app.manage.pages.monitors import pages as monitors
 from app.manage.pages.overview import pages as overview
 from app.manage.pages.projects import pages as projects
@@ -29,6 +32,7 @@ PAGES = (
     static, guide, sign_in, sign_in_by_link, code, sign_up, set_up, confirm,
     account, account_password, account_address, account_second_step, account_deletion,
     projects, overview, live, monitors, tv,
+    monitor_form, monitor, monitor_acts,
     members, invitation, keys, badges, log, deletion,
 )  # fmt: skip
 ROUTES = [route for pages in PAGES for route in pages.router.routes]
