@@ -16,6 +16,7 @@ pytestmark = pytest.mark.anyio
 
 PAGES = {
     "overview": "", "checks": "/monitors", "day": "/monitors?view=day", "wall": "/tv",
+    "incidents": "/incidents", "channels": "/channels", "new channel": "/channels/new?kind=webhook",
     "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log",
 }  # fmt: skip
 KEPT = os.environ.get("SCREENS", "")

@@ -71,8 +71,8 @@ async def test_a_long_list_has_pages_that_leave_out_none_and_repeat_none(world: 
     """Fifty at a time, though all of them opened in the same instant."""
     await failed(world, name="job")
     await world.run(
-        """INSERT INTO incidents SELECT project_id, gen_random_uuid(), gen_random_uuid(), 'job ' || n, opened_at, 1, reason, evidence,
-        opened_at, 'heard' FROM incidents, generate_series(1, 119) n"""
+        """INSERT INTO incidents SELECT project_id, gen_random_uuid(), gen_random_uuid(), 'job ' || n, opened_at, 1, reason,
+        evidence, opened_at, 'heard' FROM incidents, generate_series(1, 119) n"""
     )
     seen: list[str] = []
     path = f"/projects/{world.project.id}/incidents?words=job"
@@ -117,8 +117,8 @@ async def test_a_file_of_many_is_whole(world: World, browser: Browser, owner: Pe
     """More than are read at once."""
     await failed(world, name="job")
     await world.run(
-        """INSERT INTO incidents SELECT project_id, gen_random_uuid(), gen_random_uuid(), 'job', opened_at - n % 7 * interval '1 s',
-        1, reason, evidence, opened_at, 'heard' FROM incidents, generate_series(1, 1203) n"""
+        """INSERT INTO incidents SELECT project_id, gen_random_uuid(), gen_random_uuid(), 'job',
+        opened_at - n % 7 * interval '1 s', 1, reason, evidence, opened_at, 'heard' FROM incidents, generate_series(1, 1203) n"""
     )
     answer = await browser.see(f"/projects/{world.project.id}/incidents.csv")
     assert len({row["incident"] for row in csv.DictReader(StringIO(answer.html))}) == 1204
@@ -177,7 +177,8 @@ async def test_the_button_leads_back_to_where_it_stood(world: World, browser: Br
     mine = f"/projects/{world.project.id}"
     one = f"{mine}/incidents/{await incident_of(world, check)}"
     referers = {
-        f"http://missedbeat.test{mine}": mine, f"http://missedbeat.test{mine}/incidents?state=open": f"{mine}/incidents?state=open",
+        f"http://missedbeat.test{mine}": mine,
+        f"http://missedbeat.test{mine}/incidents?state=open": f"{mine}/incidents?state=open",
         "http://missedbeat.test/account": one, "http://evil.test//evil.test": one, "": one, "http://x/projects": one,
     }  # fmt: skip
     for referer, wanted in referers.items():
