@@ -25,7 +25,7 @@ from app.ingest.translate import Translator
 from app.manage.api import api_routes
 from app.manage.badge_routes import routes as badge_routes
 from app.manage.live import Live
-from app.manage.pages import page_routes
+from app.manage.pages import ROUTES
 from app.manage.pages.frame import error_page, send_to_sign_in
 from app.manage.passwords import Passwords
 from app.manage.project_metrics import routes as metrics_routes
@@ -83,14 +83,15 @@ class Web:
         self.live = self.app.state.live = Live(pages)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
-        self.app.include_router(health_routes(self.accepting, settings.metrics_token))
-        for routes in (badge_routes, metrics_routes, sync_routes):
-            self.app.include_router(routes)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
-        self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
-        self.app.include_router(page_routes())
+        self.app.router.routes += [  # as they are: `include_router` would make each of them again
+            *health_routes(self.accepting, settings.metrics_token).routes,
+            *badge_routes.routes, *metrics_routes.routes, *sync_routes.routes,
+            *api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)), *ROUTES,
+        ]  # fmt: skip
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self._outside = Outside(self.app, self.app.state.shared.is_https)
+        self.is_https: bool = self.app.state.shared.is_https
+        self._outside = Outside(self.app, self.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request, with or without the prefix of the public address: proxies differ in whether they strip it."""

@@ -1,7 +1,5 @@
 """The pages: one file for what a person wants to do, its templates beside it in `templates/`."""
 
-from fastapi import APIRouter
-
 from app.manage.pages.account import pages as account
 from app.manage.pages.account_address import pages as account_address
 from app.manage.pages.account_deletion import pages as account_deletion
@@ -35,11 +33,4 @@ PAGES = (
     projects, overview, live, monitors, tv, incidents, incident, channel_form, channels,
     members, invitation, keys, log, deletion,
 )  # fmt: skip
-
-
-def page_routes() -> APIRouter:
-    """All of them."""
-    routes = APIRouter(include_in_schema=False)
-    for pages in PAGES:
-        routes.include_router(pages.router)
-    return routes
+ROUTES = [route for pages in PAGES for route in pages.router.routes]
