@@ -22,16 +22,26 @@ PAGES = {
 KEPT = os.environ.get("SCREENS", "")
 
 
+async def of_things(site: Site) -> dict[str, str]:
+    """The pages of single things."""
+    await site.world.deliver()
+    (incident,) = await site.world.rows("SELECT id FROM incidents ORDER BY opened_at DESC LIMIT 1")
+    (channel,) = await site.world.rows("SELECT id FROM channels WHERE NOT fallback")
+    one = f"/channels/{channel['id']}"
+    return {"incident": f"/incidents/{incident['id']}", "channel": one, "change channel": f"{one}/edit"}
+
+
 @pytest.mark.timeout(180)
 async def test_every_page_fits_and_is_accessible(site: Site, window: Browser, anna: Person) -> None:
     """WCAG 2.2 AA as far as a program can tell (axe), in light and dark; phones scroll down and never sideways."""
     await in_every_state(site.world)
     await site.world.sweep()
+    walked = PAGES | await of_things(site)
     complaints = []
     for theme in ("light", "dark"):
         for size, width in WIDTHS.items():
             async with screen(window, site, anna, theme, width) as page:
-                for name, path in PAGES.items():
+                for name, path in walked.items():
                     await page.goto(site.project + path)
                     if KEPT:
                         await page.screenshot(path=Path(KEPT) / f"{name}-{theme}-{size}.png", full_page=True)

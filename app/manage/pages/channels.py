@@ -153,6 +153,8 @@ def way(row: ChannelRow, when: When, checks: int = 0, last: DeliveryRow | None =
         return Way(row, "failing", words, row.open_until, checks, last)
     if row.failing_since is not None:
         return Way(row, "failing", "Fails since", row.failing_since, checks, last)
+    if last is not None and last.state == "dead":
+        return Way(row, "failing", "The last message was not delivered", last.settled_at, checks, last)
     works = last is not None and last.state == "delivered"
     return Way(row, "works" if works else "unused", "Works" if works else "Not proved yet", None, checks, last)
 

@@ -1,6 +1,7 @@
 """One incident: what happened when, who was told and what they answered, and why it opened."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
@@ -24,6 +25,7 @@ from app.web import Now, Session, shared
 
 pages = PageRoutes()
 
+NOTICED_LATE = timedelta(seconds=1)
 CLOSED = {
     "heard": "It was heard again", "paused": "It was paused", "deleted": "The check was deleted",
     "withdrawn": "Withdrawn: it had run in time after all",
@@ -41,7 +43,7 @@ async def incident_page(request: Request, incident: str, member: Member, visitor
         request, "incident.html", member=member, live=f"/projects/{member.project}/live", when=when,
         down=await incidents.count_open(session, member.project),
         one=Shown(row, explain(row.evidence), lasted(row, when), told(sent)),
-        steps=_steps(row, sent, None if noticed is None else short(noticed - row.opened_at)), facts=why(row.evidence, when),
+        steps=_steps(row, sent, noticed), facts=why(row.evidence, when),
         is_there=bool(await monitors.statuses(session, member.project, [row.monitor_id])),
     )  # fmt: skip
 
@@ -63,10 +65,10 @@ def _came_from(request: Request, member: Membership) -> str:
     return f"{path}?{given.query}" if given.query and len(given.query) < 500 else path
 
 
-def _steps(row: IncidentRow, sent: Sequence[Sent], late: str | None) -> list[Step]:
+def _steps(row: IncidentRow, sent: Sequence[Sent], noticed: datetime | None) -> list[Step]:
     """What happened, oldest first."""
-    noticed = f"Noticed {late} later." if late is not None else ""
-    steps = [Step(row.opened_at, "down", "It went down", noticed)]
+    late = noticed - row.opened_at if noticed is not None else timedelta()
+    steps = [Step(row.opened_at, "down", "It went down", f"Noticed {short(late)} later." if late >= NOTICED_LATE else "")]
     for delivery, name in sent:
         steps += attempts(delivery, name)
     if row.acknowledged_at is not None:

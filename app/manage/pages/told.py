@@ -9,6 +9,7 @@ from app.manage.pages.when import short
 from app.store.tables import DeliveryRow
 
 LONGEST_ANSWER = 200
+NOTHING = 0.1  # seconds
 OUTCOMES = {
     "delivered": "took it", "retry": "did not take it, and is tried again", "limited": "asked us to wait",
     "unauthorised": "refused our credentials", "gone": "says that it is gone", "refused": "refused it",
@@ -54,10 +55,15 @@ def attempts(row: DeliveryRow, channel: str | None) -> list[Step]:
 def _tried(name: str, what: str, tried: Mapping[str, Any]) -> Step:
     outcome, status = str(tried.get("outcome")), tried.get("status")
     answer = f"{tried.get('answer') or ''}"[:LONGEST_ANSWER]
-    more = [answer, f"status {status}" if status else "", short(tried.get("took"))]
+    more = [answer, f"status {status}" if status else "", _took(tried.get("took"))]
     look = outcome if outcome == "delivered" else "dead" if outcome in ("refused", "gone") else "failing"
     words = f"{name} was told of {what}" if outcome == "delivered" else f"{name} {OUTCOMES.get(outcome, outcome)}"
     return Step(datetime.fromisoformat(str(tried["at"])), look, words, " · ".join(part for part in more if part))
+
+
+def _took(seconds: float | None) -> str:
+    """How long somebody kept us waiting; empty where that was nothing."""
+    return f"took {short(seconds)}" if seconds is not None and seconds >= NOTHING else ""
 
 
 def told(deliveries: Iterable[tuple[DeliveryRow, str | None]]) -> list[Told]:

@@ -21,11 +21,11 @@ def why(evidence: Mapping[str, Any], when: When) -> list[tuple[str, Value]]:
         return short(float(seconds)) if seconds is not None else ""
 
     facts: list[tuple[str, Value]] = [
-        ("What happened", REASONS.get(str(evidence.get("rule")), "")),
+        ("Reason", REASONS.get(str(evidence.get("rule")), "")),
         ("Cause", str(evidence.get("cause") or "")),
         ("Schedule", str(evidence.get("schedule") or "")),
         ("Zone of the schedule", str(evidence.get("zone") or "")),
-        ("Expected", at("slot")),
+        ("Expected at", at("slot")),
         ("Grace", span("grace")),
         ("A run may take", span("max_runtime")),
         ("Deadline", at("deadline")),

@@ -245,7 +245,7 @@ async def test_the_page_says_how_a_channel_does(world: World, browser: Browser, 
         page = await browser.see(path)
         assert "Fails since" in page.text
         assert re.search(r"failed, tried again in \S+ s out of order", page.text)
-        for seconds in (6, 40, 140, 310):
+        for seconds in (30, 90, 300, 700):  # longer than it waits, however that is scattered
             await world.advance(seconds)
             await world.deliver()
         page = await browser.see(path)

@@ -195,3 +195,16 @@ async def test_an_incident_of_a_deleted_check_is_still_told(world: World, browse
     page = await browser.see(path)
     assert "The check was deleted" in page.text
     assert f"/monitors/{check['uuid']}" not in page.html
+
+
+async def test_a_message_leads_to_the_page_of_its_incident(world: World, browser: Browser, owner: Person) -> None:
+    """Whoever opens it from there, signed in, reads what it is about."""
+    async with HttpReceiver() as receiver:
+        made = {"kind": "webhook", "name": "pager", "url": receiver.url()}
+        assert (await world.api("POST", "channels/", made)).status_code == 201
+        await failed(world, name="nightly backup", channels="*")
+        await world.deliver()
+        link = receiver.requests[0].json()["data"]["incident_url"]
+    page = await browser.see(link.removeprefix("http://missedbeat.test"))
+    assert page.status == 200
+    assert "nightly backup: incident" in page.text
