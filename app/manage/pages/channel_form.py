@@ -46,7 +46,8 @@ async def make_channel(
     """Make it. A signing secret that was made for it is shown this once."""
     kind = form.text("kind")
     if kind not in KINDS:
-        raise Invalid(f"choose a kind of channel: {', '.join(KINDS)}")
+        form.refuse("all", "Choose a kind of channel.")
+        return await _form(request, session, member, form, "email", status=400)
     wanted = _wanted(form, kind, {})
     try:
         if form.is_fine:

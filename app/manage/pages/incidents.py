@@ -19,7 +19,7 @@ from app.domain.role import Action, may
 from app.domain.tokens import unique_key
 from app.manage.access import Member, PageRoutes
 from app.manage.api.wire import ID
-from app.manage.pages.frame import HEADERS, render
+from app.manage.pages.frame import HEADERS, LEFT_OUT, render
 from app.manage.pages.overview import Shown, lasted
 from app.manage.pages.when import When
 from app.store import blackouts, incidents, memberships
@@ -105,8 +105,8 @@ def key_of(row: IncidentRow) -> str:
 
 
 def cell(value: object) -> str:
-    """As it stands in a file that a spreadsheet opens: words of others never begin a formula."""
-    text = "" if value is None else str(value)
+    """As it stands in a file that a spreadsheet opens: words of others never begin a formula, and hold nothing unseen."""
+    text = "" if value is None else LEFT_OUT.sub("", str(value))
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

@@ -252,7 +252,7 @@ async def test_the_page_says_how_a_channel_does(world: World, browser: Browser, 
         assert "Left alone after 5 failures in a row; tried again" in page.text
         assert "5 attempts" in page.text
         hooks.always = Reply(410, body=b"no_service")
-        await world.advance(1000)
+        await world.advance(3000)
         await world.deliver()
         assert "Disabled: no_service" in (await browser.see(mine(world))).text
         assert "Nothing is sent here until it is changed" in (await browser.see(path)).text

@@ -110,7 +110,7 @@ async def test_the_file_holds_what_was_looked_for_and_no_formula(world: World, b
 def test_a_cell_of_a_file_is_no_formula(text: str) -> None:
     """What a spreadsheet takes for its beginning is quoted; all else stays as it is."""
     assert cell(text) == f"'{text}"
-    assert [cell(value) for value in (None, 3, "a=b", "")] == ["", "3", "a=b", ""]
+    assert [cell(value) for value in (None, 3, "a=b", "", "\u202e=1")] == ["", "3", "a=b", "", "'=1"]
 
 
 async def test_a_file_of_many_is_whole(world: World, browser: Browser, owner: Person) -> None:
