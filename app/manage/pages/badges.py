@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from app.domain.role import Action
+from app.domain.tokens import unique_key
 from app.manage import badge_address
 from app.manage.access import Member, PageRoutes
 from app.manage.badge import one_line
@@ -62,7 +63,7 @@ async def badges_page(request: Request, member: Member, session: Session, house:
     key = await badges.key_of(session, member.project)
     there = {EVERYTHING: _signed(house, key, member.name, EVERYTHING, states)}
     there |= {OF_TAG + tag: _signed(house, key, tag, tag, states) for tag in tags}
-    there |= {OF_CHECK + str(one.id): Badge(one.name, f"{house.base_url}/b/{states}/{one.badge_key}") for one in checks}
+    there |= {OF_CHECK + unique_key(one.id): Badge(one.name, f"{house.base_url}/b/{states}/{one.badge_key}") for one in checks}
     of = form.typed("of", EVERYTHING)
     if of not in there:
         form.refuse("of", "That tag or check is not there any more: choose another.")

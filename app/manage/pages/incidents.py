@@ -12,17 +12,19 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.evidence import explain
 from app.domain.message import REASONS
 from app.domain.role import Action, may
 from app.domain.tokens import unique_key
+from app.errors import NotFound
 from app.manage.access import Member, PageRoutes
 from app.manage.api.wire import ID
 from app.manage.pages.frame import HEADERS, LEFT_OUT, render
 from app.manage.pages.overview import Shown, lasted
 from app.manage.pages.when import When
-from app.store import blackouts, incidents, memberships
+from app.store import blackouts, incidents, memberships, monitors
 from app.store.incidents import Sought
 from app.store.memberships import Membership
 from app.store.tables import IncidentRow
@@ -36,6 +38,7 @@ LONGEST = 200
 AT_ONCE = 500  # of the file, so that no transaction is long and no ping waits for it
 STATES = {"open": True, "closed": False}
 FILTERS = ("state", "words", "monitor", "reason", "since", "until")
+UNIQUE_KEY = re.compile(r"[0-9a-f]{40}")
 KEY = re.compile(r"([0-9]{1,17})-(.{36})")  # of the last one of a page: when it opened, in microseconds, and its id
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 TICK = timedelta(microseconds=1)
@@ -49,10 +52,10 @@ async def incidents_page(request: Request, member: Member, visitor: SignedIn, se
     """Those that are looked for, fifty at a time; `after` names the last one of the page before."""
     query = asked(request)
     when = When(await blackouts.now(session), visitor.zone)
-    found = await incidents.search(session, member.project, sought(query, visitor.zone), after(request), PAGE + 1)
+    of = await _monitor(session, member.project, query)
+    found = await incidents.search(session, member.project, sought(query, visitor.zone, of), after(request), PAGE + 1)
     page, more = found[:PAGE], len(found) > PAGE
-    monitor = _id(query.get("monitor", ""))
-    named = await incidents.search(session, member.project, Sought(monitor=monitor), None, 1) if monitor else []
+    named = await incidents.search(session, member.project, Sought(monitor=of), None, 1) if of else []
     return render(
         request, "incidents.html", member=member, live=f"/projects/{member.project}/live", when=when,
         query=dict.fromkeys(FILTERS, "") | query, down=await incidents.count_open(session, member.project), reasons=REASONS,
@@ -65,9 +68,11 @@ async def incidents_page(request: Request, member: Member, visitor: SignedIn, se
 
 
 @pages.get("/projects/{project}/incidents.csv", Action.EXPORT)
-async def incidents_csv(request: Request, member: Member, visitor: SignedIn, house: House) -> Response:
+async def incidents_csv(request: Request, member: Member, visitor: SignedIn, house: House, session: Session) -> Response:
     """All that are looked for, newest first; times in UTC."""
-    lines = _lines(house, member, visitor.user, sought(asked(request), visitor.zone))
+    query = asked(request)
+    of = await _monitor(session, member.project, query)
+    lines = _lines(house, member, visitor.user, sought(query, visitor.zone, of))
     headers = {**HEADERS, "content-disposition": 'attachment; filename="incidents.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -76,17 +81,28 @@ def asked(request: Request) -> dict[str, str]:
     """What the URL says of which are looked for; without what it does not say, and what makes no sense."""
     given = {name: " ".join(request.query_params.get(name, "").split())[:LONGEST] for name in FILTERS}
     senseless = {
-        "state": given["state"] not in STATES, "monitor": _id(given["monitor"]) is None, "reason": given["reason"] not in REASONS,
+        "state": given["state"] not in STATES, "monitor": not UNIQUE_KEY.fullmatch(given["monitor"]),
+        "reason": given["reason"] not in REASONS,
         "since": _day(given["since"]) is None, "until": _day(given["until"]) is None,
     }  # fmt: skip
     return {name: value for name, value in given.items() if value and not senseless.get(name)}
 
 
-def sought(query: dict[str, str], zone: str) -> Sought:
+async def _monitor(session: AsyncSession, project: UUID, query: dict[str, str]) -> UUID | None:
+    """The id of the monitor whose unique_key the URL names (its id would open its ping URL); the nil UUID for none there is."""
+    if "monitor" not in query:
+        return None
+    try:
+        return (await monitors.by_unique_key(session, project, query["monitor"])).id
+    except NotFound:
+        return UUID(int=0)
+
+
+def sought(query: dict[str, str], zone: str, monitor: UUID | None) -> Sought:
     """The same for the store. Days are those of somebody's zone, and the last one counts whole."""
     since, until = _day(query.get("since", "")), _day(query.get("until", ""))
     return Sought(
-        STATES.get(query.get("state", "")), query.get("words", ""), _id(query.get("monitor", "")), query.get("reason", ""),
+        STATES.get(query.get("state", "")), query.get("words", ""), monitor, query.get("reason", ""),
         _begins(since, zone), _begins(until + timedelta(days=1), zone) if until else None,
     )  # fmt: skip
 
@@ -156,7 +172,3 @@ def _day(text: str) -> date | None:
 
 def _begins(day: date | None, zone: str) -> datetime | None:
     return None if day is None else datetime.combine(day, time(), ZoneInfo(zone))
-
-
-def _id(text: str) -> UUID | None:
-    return UUID(text) if ID.fullmatch(text) else None
