@@ -15,6 +15,7 @@ import typer
 
 from app.command_session import AsJson, Data, command_session
 from app.errors import BadSettings, MissedbeatError
+from app.garbage import look_later
 from app.log import set_up_logs
 from app.project_commands import create_project, project_commands
 from app.settings import Settings, load
@@ -54,13 +55,14 @@ def web(
     dsn_on_stdin: OnStdin = False,
 ) -> None:
     """Run one web process: pings, API, health. Needs DATABASE_URL and MISSEDBEAT_SECRET_KEY."""
+    settings = load(host=host, port=port)  # what is wrong with them is said before anything large is imported
     import uvicorn
 
     from app.connection import configured
     from app.main import create_app
     from app.serve import listen
 
-    settings = _deployed(load(host=host, port=port), dsn_on_stdin)
+    settings = _deployed(settings, dsn_on_stdin)
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after its own shutdown
         signal.signal(number, lambda *_: None)
@@ -75,9 +77,10 @@ def web(
 @cli.command()
 def worker(dsn_on_stdin: OnStdin = False) -> None:
     """Run one worker: sweeps, sends, keeps house. Needs DATABASE_URL and MISSEDBEAT_SECRET_KEY."""
+    settings = load()
     from app.worker import run_worker
 
-    settings = _deployed(load(), dsn_on_stdin)
+    settings = _deployed(settings, dsn_on_stdin)
     asyncio.run(run_worker(settings, settings.database_url))
 
 
@@ -89,12 +92,12 @@ def smtpd(
     dsn_on_stdin: OnStdin = False,
 ) -> None:
     """Run one mail door: pings by e-mail. Needs DATABASE_URL and MISSEDBEAT_PING_EMAIL_DOMAIN."""
-    from app.serve import listen_for_mail
-    from app.smtpd import run_smtpd
-
     settings = load(smtpd_host=host, smtpd_port=port)
     if not settings.ping_email_domain:
         raise BadSettings("MISSEDBEAT_PING_EMAIL_DOMAIN: must be set for this command, such as ping.example.com")
+    from app.serve import listen_for_mail
+    from app.smtpd import run_smtpd
+
     settings = _deployed(settings, dsn_on_stdin, keeps_secrets=False)
     listener = socket.socket(fileno=fd) if fd is not None else listen_for_mail(settings)
     asyncio.run(run_smtpd(settings, settings.database_url, listener))
@@ -103,9 +106,10 @@ def smtpd(
 @cli.command()
 def migrate(data: Data = None) -> None:
     """Bring the database up to date. Safe to repeat, and to run beside a running service."""
+    settings = load(data=data)
     from app.store.migrate import migrate as run
 
-    with _database(load(data=data)) as dsn:
+    with _database(settings) as dsn:
         typer.echo(f"the database is at revision {run(dsn)}")
 
 
@@ -115,9 +119,10 @@ def doctor(
     data: Data = None,
 ) -> None:
     """Say what is misconfigured and how to mend it; exit status 1 where anything is wrong. Changes nothing, sends nothing."""
+    settings = load(data=data)
     from app.doctor.examine import examine
 
-    checks = list(examine(load(data=data)))
+    checks = list(examine(settings))
     wrong = any(check.state == "wrong" for check in checks)
     if as_json:
         typer.echo(json.dumps({"healthy": not wrong, "checks": [check.as_json() for check in checks]}))
@@ -129,9 +134,9 @@ def doctor(
 @cli.command()
 def dsn(data: Data = None) -> None:
     """Print where the database is, for psql and pg_dump: DATABASE_URL, else the private one of the `serve` that runs now."""
+    settings = load(data=data)
     from app.store import embedded
 
-    settings = load(data=data)
     found = settings.database_url or embedded.dsn_of_running(settings.data)
     if not found:
         raise BadSettings(f"no `serve` runs on {settings.data}: start it, or name its folder with --data")
@@ -148,6 +153,7 @@ def demo() -> None:
 
 def main() -> None:
     """The command line. What we refuse on purpose is one clear line and exit status 1."""
+    look_later()
     set_up_logs()
     try:
         cli()
@@ -191,7 +197,7 @@ def _refuse_another_database(settings: Settings) -> None:
     if not settings.database_url and "data" not in settings.model_fields_set and not (settings.data / "postgres").exists():
         raise BadSettings(
             f"there is no service's data in {settings.data}: name its folder with --data, or its DATABASE_URL.\n"
-            "`make run` keeps its own in ./data: missedbeat-server project create NAME --data ./data"
+            "`make run` keeps its own in ./data: with --data ./data the command finds it"
         )
 
 
@@ -210,9 +216,9 @@ def _database(settings: Settings) -> Iterator[str]:
 @contextmanager
 def _migrated(data: Path | None) -> Iterator[tuple[Settings, str]]:
     """The settings, and the database that they name, up to date."""
+    settings = load(data=data)
     from app.store.migrate import migrate as run
 
-    settings = load(data=data)
     _refuse_another_database(settings)
     with _database(settings) as dsn:
         run(dsn)

@@ -9,14 +9,13 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.outside import strict_headers
+
 HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
 HEAD_SECONDS = 15.0
 LINGER = 1.0  # seconds that a connection without a request is kept while the process stops
 MOST_FILES = 65_536
-REFUSED = (
-    b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-    b"referrer-policy: no-referrer\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n\r\n"
-)
+REFUSED = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n%s\r\n"
 
 
 def configured(app: Any) -> Config:
@@ -31,7 +30,7 @@ def configured(app: Any) -> Config:
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """uvicorn's HTTP with a limit on heads: 431 beyond 64 KiB, 408 after 15 s."""
+    """uvicorn's HTTP with a limit on heads: 431 beyond 64 KiB, 408 after 15 s. Its own refusals wear what every answer does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,6 +82,10 @@ class BoundedConnection(HttpToolsProtocol):
         if self._leaving:
             self.cycle.keep_alive = False
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP; what exactly is wrong with it is nobody's business."""
+        self._refuse(400, b"Bad Request")
+
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
@@ -98,5 +101,6 @@ class BoundedConnection(HttpToolsProtocol):
     def _refuse(self, status: int, words: bytes) -> None:
         self._rest()
         if not self.transport.is_closing():
-            self.transport.write(REFUSED % (status, words))
+            headers = strict_headers(getattr(self.config.app, "is_https", False))
+            self.transport.write(REFUSED % (status, words, b"".join(b"%s: %s\r\n" % header for header in headers)))
             self.transport.close()

@@ -12,7 +12,7 @@ from app.clock import utc_now
 from app.domain.fitness import Complaint, Vitals, clock_complaint, complaints
 from app.store import blackouts, vitals
 from app.store.engine import Sessions
-from app.store.migrate import head
+from app.store.revision import head
 from app.store.vitals import Server, Ticking
 
 

@@ -26,7 +26,7 @@ from app.ingest.translate import Translator
 from app.manage.api import api_routes
 from app.manage.badge_routes import routes as badge_routes
 from app.manage.live import Live
-from app.manage.pages import page_routes
+from app.manage.pages import ROUTES
 from app.manage.pages.frame import error_page, send_to_sign_in
 from app.manage.passwords import Passwords
 from app.manage.project_metrics import routes as metrics_routes
@@ -62,7 +62,8 @@ class Web:
         ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
-        dress = Dress(settings.address.startswith("https://"))
+        self.is_https = settings.address.startswith("https://")
+        dress = Dress(self.is_https)
         self._canary = CanaryDoor(ingest, settings.secret_key, dress)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
@@ -80,18 +81,18 @@ class Web:
         reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared), dress)
         self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
-        self.app.state.passwords = self._passwords = Passwords()
-        self.live = self.app.state.live = Live(pages)
+        self.app.state.passwords, self.app.state.live = self._passwords, self.live = Passwords(), Live(pages)
         self.app.state.heard_by_hand = ByHand(self.inbox)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
-        for routes in (health_routes(self.accepting, settings.metrics_token), badge_routes, metrics_routes, sync_routes):
-            self.app.include_router(routes)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
-        self.app.include_router(api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)))
-        self.app.include_router(page_routes())
+        self.app.router.routes += [  # as they are: `include_router` would make each of them again
+            *health_routes(self.accepting, settings.metrics_token).routes,
+            *badge_routes.routes, *metrics_routes.routes, *sync_routes.routes,
+            *api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)), *ROUTES,
+        ]  # fmt: skip
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self._outside = Outside(self.app, self.app.state.shared.is_https)
+        self._outside = Outside(self.app, self.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request, with or without the prefix of the public address: proxies differ in whether they strip it."""
@@ -112,6 +113,11 @@ class Web:
                 await self._translator(call, receive, send)
                 return
         await self._outside(scope, receive, send)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by https: what the connection itself refuses says so too."""
+        return bool(self.app.state.shared.is_https)
 
     def accepting(self) -> bool:
         """Whether pings are taken: the inbox runs, and a tick was committed just now."""

@@ -26,6 +26,11 @@ OPEN = ("/api/v", "/api/docs", "/api/openapi.json", "/badge/", "/b/")  # what pa
 API = re.compile(r"/api/v([123])(/.*?)/?", re.DOTALL)
 
 
+def strict_headers(is_https: bool) -> list[tuple[bytes, bytes]]:
+    """What every answer carries that says nothing else; over https browsers are told to stay there."""
+    return [*HEADERS, STRICT, NOT_KEPT, *([HSTS] if is_https else [])]
+
+
 def _one_form(scope: Any) -> Any:
     """A path of the API in the one form that routes have: v3, without a last slash. What was asked stands in `api_version`."""
     found = API.fullmatch(scope["path"])
@@ -41,7 +46,7 @@ class Outside:
 
     def __init__(self, app: Asgi, is_https: bool) -> None:
         self._app = app
-        self._headers = [*HEADERS, STRICT, NOT_KEPT, *([HSTS] if is_https else [])]
+        self._headers = strict_headers(is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, with the headers every answer carries."""

@@ -33,7 +33,10 @@ def _is_ours(origin: str, site: str | None, request: Request, base_url: str) -> 
     public = urlsplit(base_url)
     if origin.lower() == f"{public.scheme}://{public.netloc}".lower():
         return True
-    given = urlsplit(origin)
+    try:
+        given = urlsplit(origin)
+    except ValueError:
+        return False
     if public.scheme == "https" and given.scheme != "https" and site != "same-origin":
         return False  # a page that somebody on the way may have written
     return given.netloc.lower() == request.headers.get("host", "").lower() != ""

@@ -26,6 +26,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from app.clock import monotonic
 from app.errors import BadSettings, Unavailable
+from app.garbage import spare_what_stays
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Serve:
             self.children.append(Child("smtpd", ["smtpd", "--fd", str(mail.fileno())], (mail.fileno(),)))
 
     def _keep_running(self, listener: socket.socket) -> None:
+        spare_what_stays()
         announced, give_up_at = False, monotonic() + READY_LIMIT
         while not self.stopping:
             if self.server is not None and not self.server.alive():

@@ -13,6 +13,7 @@ from datetime import timedelta
 import structlog
 
 from app.errors import BadSettings
+from app.garbage import spare_what_stays
 from app.ingest.inbox import Inbox
 from app.ingest.smtp import Mailroom
 from app.settings import Settings
@@ -70,5 +71,7 @@ async def run_smtpd(settings: Settings, dsn: str, listener: socket.socket) -> No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await MailDoor(settings, dsn).run(listener, stop)
+    door = MailDoor(settings, dsn)
+    spare_what_stays()
+    await door.run(listener, stop)
     log.info("mail door closed")

@@ -67,8 +67,9 @@ def _asked(email: str) -> str:
 
 async def _create(dsn: str, email: str, chosen: str) -> int:
     """How many projects became theirs."""
+    from app.manage.founding import adopt
     from app.manage.passwords import hash_of
-    from app.store import audit_entries, blackouts, memberships, users
+    from app.store import audit_entries, blackouts, users
     from app.store.audit_entries import COMMAND_LINE, Actor, Entry
 
     async with command_session(dsn) as session:
@@ -76,7 +77,7 @@ async def _create(dsn: str, email: str, chosen: str) -> int:
         made = await users.create(session, email, hash_of(chosen), now, verified=True)
         actor = Actor(COMMAND_LINE.words, user=made.id)
         await audit_entries.write(session, actor, Entry(AuditAction.USER_CREATED, subject=email), now)
-        return await memberships.adopt(session, made.id, now) if is_first else 0
+        return await adopt(session, made.id, actor, email, now) if is_first else 0
 
 
 async def _link(dsn: str, email: str) -> str:

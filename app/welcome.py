@@ -8,6 +8,7 @@ from app.store.vault import Vault, set_up_token
 def first_words(settings: Settings, made: NewProject) -> str:
     """The first start: the keys, a line to copy, the next steps."""
     base, key = settings.address, made.api_key
+    mail = "" if settings.smtp_host else "Mail needs a server: see MISSEDBEAT_SMTP_HOST in .env.example. "
     return f"""
 Missedbeat is ready: {base}
 A first project is made. Keep these keys, the API keys are not shown again:
@@ -28,7 +29,7 @@ A first project is made. Keep these keys, the API keys are not shown again:
 3. Look: curl -fsS {base}/api/v3/checks/ -H "X-Api-Key: {key}"
    All of the API: {base}/api/docs
 
-Mail needs a server: see MISSEDBEAT_SMTP_HOST in .env.example. Data: {settings.data}. Stop with Ctrl-C.
+{mail}Data: {settings.data}. Stop with Ctrl-C.
 """  # noqa: E501 (lines to copy)
 
 
@@ -45,5 +46,5 @@ def later_words(settings: Settings) -> str:
     """Every start after the first."""
     return f"""
 Missedbeat is ready: {settings.address}   API: {settings.address}/api/docs   Data: {settings.data}
-More keys: missedbeat-server project create NAME --data {settings.data}   Stop with Ctrl-C.
+Pages: {settings.address}/login   More projects: missedbeat-server project create NAME --data {settings.data}   Stop with Ctrl-C.
 """

@@ -32,6 +32,7 @@ EVIL = [
     "&lt;b&gt;", "=?utf-8?q?Bcc?=", "@all ![x](http://evil.test/x.png)", "\\\" , \"x\": 1",
 ]  # fmt: skip
 UNSEEN = re.compile("[\u0000-\u0008\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+HARMLESS: dict[str, Any] = {}  # the form of all that a harmless word comes out in, once it was looked at
 TEMPLATE = '{"name": "$NAME", "tags": "$TAGS", "why": "$REASON", "explain": "$EXPLAIN"}'
 
 
@@ -94,6 +95,7 @@ async def everything_filled(world: World, browser: Browser, word: str, hooks: Ht
     await world.deliver()
     other = await world.check(name=word)
     await world.api("POST", f"checks/{other['uuid']}/pause")
+    await world.advance(11)
     await tell_pauses_once(world.sessions, Vault(SECRET_KEY), world.settings.address, True)
     mine = f"/projects/{world.project.id}"
     await browser.send(f"{mine}/keys", {"name": "key", "scope": "ro"})
@@ -150,12 +152,13 @@ async def gone_out(dsn: str, word: str) -> dict[str, Any]:
         return found
 
 
-async def test_hostile_words_come_out_as_words_wherever_they_were_put(dsn: str, anyio_backend: str) -> None:
+@pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
+async def test_hostile_words_come_out_as_words_wherever_they_were_put(dsn: str, anyio_backend: str, evil: str) -> None:
     """Names of projects, checks, tags, channels and keys, bodies, user agents, addresses; pages, badge, mail, Slack, webhooks."""
-    harmless = await gone_out(dsn, "word")
+    harmless = HARMLESS or await gone_out(dsn, "word")
+    HARMLESS.update(harmless)
     assert len(harmless) > 30
-    for evil in EVIL:
-        there = await gone_out(dsn, evil)
-        assert set(there) == set(harmless)
-        for place, form in harmless.items():
-            assert there[place] == form, (evil, place)
+    there = await gone_out(dsn, evil)
+    assert set(there) == set(harmless)
+    for place, form in harmless.items():
+        assert there[place] == form, (evil, place)

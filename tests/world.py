@@ -5,14 +5,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
 import httpx
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.main import Web
 from app.notify.deliver import Deliverer, Sender
@@ -151,7 +151,7 @@ async def living(dsn: str, mailer: Mailer | None = None, **settings: Any) -> Asy
 @asynccontextmanager
 async def living_on(dsn: str, mailer: Mailer | None = None, **settings: Any) -> AsyncIterator[World]:
     """A world that hears pings, on what is there."""
-    engine = create_async_engine(dsn, poolclass=NullPool)
+    engine = _engine(dsn)
     world = World(dsn, make_sessions(engine), mailer or Mailer(), **settings)
     flushing = asyncio.create_task(world.web.inbox.run())
     try:
@@ -164,3 +164,9 @@ async def living_on(dsn: str, mailer: Mailer | None = None, **settings: Any) -> 
         await world.post.aclose()
         await world.web.dispose()
         await engine.dispose()
+
+
+@cache
+def _engine(dsn: str) -> AsyncEngine:
+    """One for all worlds of a database, as it remembers the statements that it wrote; each world leaves its pool empty."""
+    return create_async_engine(dsn, max_overflow=-1, pool_pre_ping=True)

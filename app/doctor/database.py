@@ -113,7 +113,7 @@ def _clock(seen: Inspection) -> Check:
 
 
 def _schema(seen: Inspection, revision: str) -> Check:
-    from app.store.migrate import head
+    from app.store.revision import head
 
     if seen.elsewhere is not None:
         path = seen.settings["search_path"]

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from app.doctor.check import Check
 from app.settings import Settings
-from app.worker import mailer_of
 
 PATIENCE = 8.0  # seconds
 
@@ -16,6 +15,8 @@ def check_mail(settings: Settings) -> Iterator[Check]:
         remedy = "Set MISSEDBEAT_SMTP_HOST for e-mail channels, owners and the operator"
         yield Check("mail", "wrong" if settings.operator_email else "note", "no SMTP server is set, so no mail goes out", remedy)
         return
+    from app.worker import mailer_of
+
     server = f"{settings.smtp_host}:{settings.smtp_port}"
     failure = asyncio.run(mailer_of(settings).try_out(PATIENCE))
     if failure:

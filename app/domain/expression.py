@@ -30,7 +30,7 @@ from app.errors import Invalid
 
 _YEARS = range(1970, 2200)  # where systemd stops; a 29 February on a given weekday is at most 40 years away
 _WALL = datetime(2000, 1, 1)  # noqa: DTZ001 (a clock on the wall has no zone)
-_ALIASES = {
+ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -39,7 +39,7 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-CRON = "cron takes five fields (minute, hour, day of month, month, day of week), no seconds, or one of " + ", ".join(_ALIASES)
+CRON = "cron takes five fields (minute, hour, day of month, month, day of week), no seconds, or one of " + ", ".join(ALIASES)
 FORMS = f"{CRON}; OnCalendar reads like 'Mon..Fri *-*-* 03:00'"
 CRONTAB = "Celery's crontab takes five fields (minute, hour, day of month, month, day of week 0-6 from Sunday)"
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 6))
@@ -104,7 +104,7 @@ def read_cron(expression: str) -> tuple[Wall, Change]:
 
 
 def _cron(expression: str) -> CronSim:
-    text = _ALIASES.get(expression, expression)
+    text = ALIASES.get(expression, expression)
     fields = text.split()
     if len(fields) != 5:
         raise Invalid(f"schedule: {expression!r} is not cron; {CRON}")

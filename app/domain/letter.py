@@ -23,6 +23,7 @@ class LetterKind(StrEnum):
     INVITATION = "invitation"
     MONITOR_PAUSED = "monitor_paused"
     PROJECT_DELETING = "project_deleting"
+    PROJECT_KEPT = "project_kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,23 @@ WORDS: dict[LetterKind, tuple[str, str, str]] = {
         "everything goes on as before, and an owner can keep it.",
         "Look at the project",
     ),
+    LetterKind.PROJECT_KEPT: (
+        "{name} stays",
+        "{by} kept the project {name} at {host}: it will not be deleted after all.",
+        "Look at the project",
+    ),
 }
+ONCE = "The link is good for {valid} and opens once, in the browser that asked for it."
+VALID = {LetterKind.INVITATION: "The link is good for {valid}, for whoever signs in with this address."}
 DO_NOTHING = "If it was not you, do nothing: without the link nothing happens."
-TELL_US = "If it was not you, sign in and change your password now."
-HAPPENED = frozenset({LetterKind.ADDRESS_CHANGED, LetterKind.PASSWORD_CHANGED})
-TOLD = frozenset({LetterKind.MONITOR_PAUSED, LetterKind.PROJECT_DELETING})
+CLOSING = {
+    LetterKind.INVITATION: "If you do not want to come, do nothing: without the link nothing happens.",
+    LetterKind.ADDRESS_CHANGED: "If it was not you, tell whoever runs {host} now: nobody signs in with this address any more.",
+    LetterKind.PASSWORD_CHANGED: "If it was not you, sign in by mail now, which takes no password, and choose another.",
+    LetterKind.MONITOR_PAUSED: "",
+    LetterKind.PROJECT_DELETING: "",
+    LetterKind.PROJECT_KEPT: "",
+}
 
 
 def compose(
@@ -118,9 +131,9 @@ def compose(
         sentence=sentence.format(**given),
         link=link,
         label=label if link else "",
-        valid=f"The link is good for {in_words(valid)} and opens once." if link and valid is not None else "",
+        valid=VALID.get(kind, ONCE).format(valid=in_words(valid)) if link and valid is not None else "",
         asked=f"Asked for from {_line(asked.address, 60)}, {_line(asked.browser, 120) or 'no browser named'}." if asked else "",
-        closing=TELL_US if kind in HAPPENED else "" if kind in TOLD else DO_NOTHING,
+        closing=CLOSING.get(kind, DO_NOTHING).format(**given),
     )
 
 

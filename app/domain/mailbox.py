@@ -8,8 +8,9 @@ MAILBOX = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za
 
 
 def is_mailbox(text: str) -> bool:
-    """Whether mail can be sent there: one address in ASCII, without a name."""
-    return MAILBOX.fullmatch(text) is not None and ".." not in text
+    """Whether mail can be sent there: one address in ASCII, without a name. What looks like an encoded word of RFC 2047 is none:
+    mail programs decode it, and another mailbox comes out."""
+    return MAILBOX.fullmatch(text) is not None and ".." not in text and "=?" not in text
 
 
 def checked(text: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NEAR = 0.8  # of a limit, from where on people are told
+PEOPLE = "members, those invited included"  # what the limit of members counts
 
 
 class PlanName(StrEnum):

@@ -16,7 +16,7 @@ from app.ingest import answers
 from app.ingest.answers import Answer
 from app.ingest.bystanders import previews, resolves
 from app.ingest.ping import Ping, Target, read_query
-from app.proxies import Network, Proxies
+from app.proxies import Network, Proxies, unmapped
 from app.store.addresses import Address
 
 Scope = MutableMapping[str, Any]
@@ -111,7 +111,7 @@ class Reader:
         ping.body = whole[: self.body_limit]
 
     def _ping(self, scope: Scope, headers: Headers) -> Ping:
-        peer = scope["client"][0] if scope.get("client") else ""
+        peer = unmapped(scope["client"][0]) if scope.get("client") else ""
         ping = Ping(NOWHERE, heard_at=monotonic(), method=scope["method"], remote_addr=peer, scheme=scope["scheme"])
         if self._proxies.trusts(peer):
             ping.remote_addr = self._proxies.origin_of(peer, headers.get(b"x-forwarded-for", b""))

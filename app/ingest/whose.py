@@ -4,7 +4,6 @@ Only fairness hangs on it: who is taken for another, or for nobody, waits in the
 forget, and takes the same few megabytes however many addresses there are: a table of slots, in which the last one learned counts.
 """
 
-from array import array
 from uuid import UUID
 
 from app.store.addresses import Address
@@ -22,7 +21,7 @@ class Whose:
     """
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * SLOTS))
+        self._slots = memoryview(bytearray(8 * SLOTS)).cast("Q")
 
     def project(self, address: Address) -> int:
         """The number of its project; UNKNOWN where that was not learned or is forgotten."""

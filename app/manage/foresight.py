@@ -65,7 +65,7 @@ async def replayed(
 async def past_of(session: AsyncSession, project: UUID, monitor: UUID, moment: Moment) -> Past:
     """What is known of a monitor's last 30 days, of more than MOST_HEARD check-ins the newest. Raises NotFound."""
     state = monitor_of(await monitors.get(session, project, monitor))
-    since, heard = await checkins.heard_since(session, project, monitor, moment.now - LOOKS_BACK, MOST_HEARD)
+    since, heard = await checkins.heard_since(session, project, monitor, state.heard, moment.now - LOOKS_BACK, MOST_HEARD)
     oldest = heard[0].received if heard else since
     by_hand = await incidents.by_hand(session, project, monitor, oldest, state.transition_count)
     return Past(since, moment.now, heard, _with_last(by_hand, state.barred_at, oldest), moment.horizon, moment.margin)

@@ -1,4 +1,4 @@
-"""A new project of a person: its plan, its owner, its entry in the log. Nothing here commits."""
+"""How a project comes to its first owner, a new one or one that had none, and what its log says of that. Nothing here commits."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,3 +19,12 @@ async def found(session: AsyncSession, name: str, owner: UUID, actor: Actor, pla
     await memberships.add(session, project, owner, Role.OWNER, now)
     await audit_entries.write(session, actor, Entry(AuditAction.PROJECT_CREATED, name, project, {"plan": plan.value}), now)
     return project
+
+
+async def adopt(session: AsyncSession, owner: UUID, actor: Actor, email: str, now: datetime) -> int:
+    """Every project that has no member is theirs, for they are the first user of the service; returns how many."""
+    adopted = await memberships.adopt(session, owner, now)
+    for project in adopted:
+        entry = Entry(AuditAction.MEMBER_JOINED, email, project, {"role": Role.OWNER.value})
+        await audit_entries.write(session, actor, entry, now)
+    return len(adopted)

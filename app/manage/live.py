@@ -3,7 +3,7 @@ at, however many look, and none where nobody does."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -51,7 +51,7 @@ class Live:
         """Whether there is no room for one more."""
         return self.streams >= MOST_STREAMS
 
-    async def changes(self, project: UUID, seen: str) -> AsyncIterator[str | None]:
+    async def changes(self, project: UUID, seen: str) -> AsyncGenerator[str | None]:
         """The version of a project at once, unless it is the one that was `seen`, and whenever it is another; None where nothing
         changed for a while. Ends after a minute."""
         watched = self._watched.setdefault(project, _Watched())

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import mailbox
 from app.domain.audit_action import AuditAction
-from app.domain.plan import plan_of
+from app.domain.plan import PEOPLE, plan_of
 from app.domain.role import Action, Role, may, may_change
 from app.errors import Conflict, Forbidden, NotFound, OverLimit
 from app.store import accounts, audit_entries, invitations, memberships
@@ -156,4 +156,4 @@ def why_shut(row: InvitationRow, now: datetime) -> str:
 def _make_room(team: Team, offered: int) -> None:
     most = plan_of(team.project.plan).members
     if most is not None and len(team.members) + offered >= most:
-        raise OverLimit(f"the plan of this project allows {most} members, those invited included: there is no room for more")
+        raise OverLimit(f"the plan of this project allows {most} {PEOPLE}: there is no room for more")

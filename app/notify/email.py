@@ -6,8 +6,10 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from html import escape
 from typing import Any, Literal
@@ -136,7 +138,7 @@ def compose_mail(parcel: Parcel, mailer: Mailer) -> EmailMessage:
     mail = EmailMessage(policy=SMTP_POLICY)
     mail["From"] = mailer.sender
     mail["To"] = str(parcel.settings.get("address", ""))
-    mail["Subject"] = clean(message.title, SUBJECT_LIMIT)
+    mail["Subject"] = subject_of(clean(message.title, SUBJECT_LIMIT))
     mail["Date"] = format_datetime(parcel.attempt_at)
     mail["Message-ID"] = f"<{_token(parcel.delivery_id)}@{mailer.domain}>"
     if message.thread:
@@ -148,6 +150,23 @@ def compose_mail(parcel: Parcel, mailer: Mailer) -> EmailMessage:
     mail.set_content(text_of(message))
     mail.add_alternative(html_of(message), subtype="html")
     return mail
+
+
+class _Encoded(str):
+    """A subject that is encoded as it stands. What has a `name` and can `fold` is taken by the policy as it is."""
+
+    name = "Subject"
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        """The policy's hook."""
+        end = policy.linesep
+        return f"{self.name}: {Header(str(self), 'utf-8', header_name=self.name).encode(linesep=end)}{end}"
+
+
+def subject_of(words: str) -> str:
+    """A line for the header Subject that is read as it was written. What looks like an encoded word of RFC 2047 the policy would
+    decode, and write the line breaks in it into the mail: then whoever chose the name writes our headers and our text."""
+    return _Encoded(words) if "=?" in words else words
 
 
 def text_of(message: Message) -> str:

@@ -95,7 +95,7 @@ def compose_mail(posted: Posted, letter: Letter, mailer: Mailer) -> EmailMessage
     mail = EmailMessage(policy=SMTP_POLICY)
     mail["From"] = mailer.sender
     mail["To"] = posted.recipient
-    mail["Subject"] = letter.subject
+    mail["Subject"] = email.subject_of(letter.subject)
     mail["Date"] = format_datetime(utc_now())
     mail["Message-ID"] = f"<letter-{posted.id}@{mailer.domain}>"
     mail["Auto-Submitted"] = "auto-generated"

@@ -1,4 +1,4 @@
-"""Telling a project's members which of its monitors were paused: at most one letter a minute, with all of that minute."""
+"""Telling a project's members which of its monitors were paused: one letter once nobody goes on pausing, at most one a minute."""
 
 from datetime import timedelta
 from urllib.parse import urlsplit

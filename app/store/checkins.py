@@ -36,15 +36,16 @@ REPEATED = text(f"""
     JOIN {unnest(_REPEAT)} ON (i.monitor_id, i.key, i.signal) = (v.monitor_id, v.key, v.signal)
     WHERE i.project_id = ANY(CAST(:projects AS uuid[])) AND i.at > :since""")  # noqa: S608
 
-PAGE = 2000  # rows read at once: their making takes the processor for some 20 ms
-NO_N = 2**63 - 1
+# Rows read at once: their making takes the processor for some 20 ms. By their numbers, so that the index bounds each page; by
+# LIMIT the planner, who takes every monitor for an average one, reads all of the window for each.
+PAGE = 2000
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 SIGNALS = {str(signal): signal for signal in Signal}
 WARM = 50  # of those before the window: they tell how the monitor stood when it began
 HEARD = text("""
     SELECT n, signal, received_at, run_id, exit_status, reported_at, scheme = 'sdk' FROM check_in_log
-    WHERE project_id = :project AND monitor_id = :monitor AND received_at >= :since AND n < :before
-    ORDER BY n DESC LIMIT :limit""")
+    WHERE project_id = :project AND monitor_id = :monitor AND n >= :first AND n < :before AND received_at >= :since
+    ORDER BY n DESC""")
 
 Repeat = tuple[UUID, str, str]  # monitor, Idempotency-Key, signal
 
@@ -110,24 +111,29 @@ async def excerpts(
 
 
 async def heard_since(
-    session: AsyncSession, project: UUID, monitor: UUID, since: datetime, most: int
+    session: AsyncSession, project: UUID, monitor: UUID, newest: int, since: datetime, most: int
 ) -> tuple[datetime, list[Said]]:
-    """What a monitor was heard to say in a window, oldest first, with the last few before it; and where the window begins: later
-    than `since` where it holds more than the newest `most`."""
+    """What a monitor whose newest check-in is number `newest` was heard to say in a window, oldest first, with the last few
+    before it; and where the window begins: later than `since` where it holds more than `most`, or more was heard than is kept."""
     rows: list[Row] = []
-    whole, before = False, NO_N
-    while not whole and len(rows) < most:
-        limit = min(PAGE, most - len(rows))
-        page = await _heard(session, project, monitor, since, before, limit)
+    before, least = newest + 1, max(1, newest + 1 - most)
+    while before > least:
+        start = max(least, before - PAGE)
+        page = await _heard(session, project, monitor, since, start, before)
         rows += page
-        whole, before = len(page) < limit, page[-1][0] if page else before
-    if whole:
-        rows += await _heard(session, project, monitor, EVER, before, WARM)
-    return since if whole else rows[-1][2], [_said(row) for row in reversed(rows)]
+        if len(page) < before - start:  # numbers have no gaps
+            break
+        before = start
+    oldest = rows[-1][0] if rows else before
+    if oldest > least:
+        rows += await _heard(session, project, monitor, EVER, oldest - WARM, oldest)
+    is_all = not rows or rows[-1][0] in (1, oldest - WARM) or rows[-1][2] < since
+    return since if is_all else rows[-1][2], [_said(row) for row in reversed(rows)]
 
 
-async def _heard(session: AsyncSession, project: UUID, monitor: UUID, since: datetime, before: int, limit: int) -> Sequence[Row]:
-    given = {"project": project, "monitor": monitor, "since": since, "before": before, "limit": limit}
+async def _heard(session: AsyncSession, project: UUID, monitor: UUID, since: datetime, first: int, before: int) -> Sequence[Row]:
+    """Numbers from `first` to before `before`, newest first."""
+    given = {"project": project, "monitor": monitor, "since": since, "first": first, "before": before}
     return (await session.execute(HEARD, given)).all()
 
 

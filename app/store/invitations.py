@@ -39,8 +39,8 @@ async def listed(session: AsyncSession, project: UUID) -> list[InvitationRow]:
     return list((await session.execute(query.order_by(InvitationRow.created_at, InvitationRow.id))).scalars())
 
 
-async def count(session: AsyncSession, project: UUID, now: datetime, but: str) -> int:
-    """How many could be accepted now, the one to an address apart."""
+async def count(session: AsyncSession, project: UUID, now: datetime, but: str = "") -> int:
+    """How many could be accepted now, the one to an address apart where that is named."""
     query = select(func.count()).select_from(InvitationRow).where(InvitationRow.project_id == project, *_open())
     others = (InvitationRow.expires_at > now, InvitationRow.email_key != mailbox.key_of(but))
     return (await session.execute(query.where(*others))).scalar_one()

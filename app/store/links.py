@@ -28,14 +28,16 @@ class Link:
 
 
 async def make(
-    session: AsyncSession, link: Link, now: datetime, good_for: timedelta = GOOD_FOR, browser: str | None = None
-) -> str:
-    """A new link; returns its secret. Earlier ones to the same address for the same purpose, asked for in the same browser, open
-    nothing any more: a stranger who asks for one spoils nobody's. `browser`: the secret that the asking browser keeps, where only
-    that one may open it."""
+    session: AsyncSession, link: Link, now: datetime, good_for: timedelta = GOOD_FOR, browser: str | None = None,
+    in_place: bool = True,
+) -> str:  # fmt: skip
+    """A new link; returns its secret. `in_place` of earlier ones to the same address for the same purpose, asked for in the same
+    browser, which open nothing any more: a stranger who asks for one spoils nobody's. `browser`: the secret that the asking
+    browser keeps, where only that one may open it."""
     bound = tokens.hashed(browser) if browser is not None else None
     same = (LinkRow.email_key == link.email_key, LinkRow.purpose == link.purpose, LinkRow.used_at.is_(None))
-    await session.execute(delete(LinkRow).where(*same, LinkRow.browser.is_not_distinct_from(bound)))
+    if in_place:
+        await session.execute(delete(LinkRow).where(*same, LinkRow.browser.is_not_distinct_from(bound)))
     secret = tokens.new_secret()
     await session.execute(
         insert(LinkRow).values(

@@ -88,15 +88,15 @@ async def remove(session: AsyncSession, project: UUID, user: UUID) -> None:
     await session.execute(delete(MembershipRow).where(*mine))
 
 
-async def adopt(session: AsyncSession, user: UUID, now: datetime) -> int:
-    """Make somebody the owner of every project that has no member; returns how many. For the first user of a service alone:
+async def adopt(session: AsyncSession, user: UUID, now: datetime) -> list[UUID]:
+    """Make somebody the owner of every project that has no member; returns those. For the first user of a service alone:
     whoever has a shell on it made those projects."""
     nobodys = select(ProjectRow.id, literal(user), literal(Role.OWNER.value), literal(now)).where(
         ~select(MembershipRow.user_id).where(MembershipRow.project_id == ProjectRow.id).exists()
     )
     names = ["project_id", "user_id", "role", "created_at"]
     made = await session.execute(insert(MembershipRow).from_select(names, nobodys).returning(MembershipRow.project_id))
-    return len(made.all())
+    return list(made.scalars())
 
 
 @dataclass(frozen=True, slots=True)

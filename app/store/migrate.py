@@ -1,7 +1,5 @@
 """Bringing the schema up to date: what `migrate` and the start of `serve` do. Works from any folder."""
 
-from functools import cache
-from pathlib import Path
 from time import sleep
 
 from alembic import command
@@ -12,10 +10,10 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
-import migrations
 from app.errors import Unavailable
 from app.store import row_security
 from app.store.engine import LOCK_NOT_AVAILABLE
+from app.store.revision import SCRIPTS
 
 LOCK_LIMIT = "200ms"  # whoever waits for a table's lock has every ping wait behind it
 TRIES, PAUSE = 300, 0.2  # seconds
@@ -72,21 +70,9 @@ def pending(dsn: str) -> bool:
         engine.dispose()
 
 
-@cache
-def head() -> str:
-    """The revision that this version of the code works with."""
-    config = Config()
-    config.set_main_option("script_location", _scripts())
-    return ScriptDirectory.from_config(config).get_current_head() or ""
-
-
-def _scripts() -> str:
-    return str(Path(migrations.__file__).parent).replace("%", "%%")
-
-
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", _scripts())
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

@@ -9,13 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.store.tables import PauseRow
 
-TOLD_EVERY = timedelta(minutes=1)
+TOLD_EVERY = timedelta(minutes=1)  # and nobody waits longer to be told
+QUIET = timedelta(seconds=10)  # since the last pause: whoever pauses many of them one after the other causes one letter
 
-# Projects with something to tell, a minute after they were told last; those that another worker has in hand are passed over.
+# Projects with something to tell, once nobody goes on pausing or the first of it is a minute old, and a minute after they were
+# told last; those that another worker has in hand are passed over.
 DUE = text("""
     UPDATE projects SET pauses_told_at = :now WHERE id IN (
         SELECT id FROM projects p
-        WHERE EXISTS (SELECT FROM pauses WHERE project_id = p.id) AND (pauses_told_at IS NULL OR pauses_told_at <= :before)
+        WHERE id IN (SELECT project_id FROM pauses GROUP BY project_id HAVING max(at) <= :quiet OR min(at) <= :before)
+            AND (pauses_told_at IS NULL OR pauses_told_at <= :before)
         LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id, name""")
 
@@ -44,7 +47,8 @@ async def note(session: AsyncSession, project: UUID, monitor: str, actor: str, n
 
 async def take(session: AsyncSession, now: datetime, limit: int = 100) -> list[Untold]:
     """What is to be told now; it counts as told if this transaction is committed. Each project at most once a minute."""
-    due = (await session.execute(DUE, {"now": now, "before": now - TOLD_EVERY, "limit": limit})).all()
+    given = {"now": now, "before": now - TOLD_EVERY, "quiet": now - QUIET, "limit": limit}
+    due = (await session.execute(DUE, given)).all()
     if not due:
         return []
     mine = delete(PauseRow).where(PauseRow.project_id.in_([project for project, _ in due]))

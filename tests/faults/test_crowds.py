@@ -19,6 +19,7 @@ from tests.world import World
 
 CLIENTS = 1500
 HEARD = 200  # at least
+REST = 3.0  # seconds at most, once the flood was as long as it should be
 SLOW = 0.08  # seconds more for each thing said to the database: a batch takes about a second
 ADDRESSES = """INSERT INTO addresses (kind, key, project_id, monitor_id)
     SELECT 'ping', id::text, project_id, id FROM monitors ON CONFLICT DO NOTHING"""
@@ -46,7 +47,8 @@ async def test_two_thousand_jobs_silent_at_once_go_down_once_each(world: World) 
 
 
 async def flood(port: int, monitors: list[str], seconds: float, calls: list[Call]) -> None:
-    """Clients without patience: each asks again at once, and longer than said where the machine stood still instead."""
+    """Clients without patience: each asks again at once. Where the machine stood still instead they ask for longer than said, but
+    with a rest: a machine that others keep busy refuses all of them for as long as all ask at once."""
     end, heard = time.monotonic() + seconds, 0
 
     async def client() -> None:
@@ -56,6 +58,8 @@ async def flood(port: int, monitors: list[str], seconds: float, calls: list[Call
         while time.monotonic() < end or heard < HEARD:
             calls.append(await line.post(path_of(random.choice(monitors), "log"), "x" * 200, patience=30))
             heard += calls[-1].acknowledged
+            if time.monotonic() >= end:
+                await asyncio.sleep(random.uniform(0, REST))
         await line.aclose()
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))

@@ -13,7 +13,8 @@ from app.main import Web
 from app.settings import Settings
 from app.smtpd import MailDoor
 from app.store import embedded
-from app.store.migrate import head, migrate
+from app.store.migrate import migrate
+from app.store.revision import head
 from app.worker import Worker
 from tests.journeys.consulting import asked, refused
 from tests.journeys.running import serving

@@ -177,3 +177,26 @@ async def test_strangers_do_the_same_to_no_test_message(world: World) -> None:
     for key, status in ((stranger.api_key, 404), (stranger.api_key_readonly, 401), ("", 401)):
         assert (await world.api("POST", f"channels/{ids['channel']}/test?wait=0", key=key or " ")).status_code == status
     assert await everything(world) == before
+
+
+async def test_a_sync_in_the_words_of_another_project_reaches_nothing_of_it(world: World) -> None:
+    """The same source and keys, with reconcile and less in it: the stranger gets checks of its own, nothing of the other's is
+    taken over, retired or brought back, and a stranger who sends what nobody has is answered the same."""
+
+    async def sync(key: str, *keys: str, source: str = "celery") -> tuple[int, Any]:
+        jobs = [{"key": one, "name": one, "schedule": "0 2 * * *", "gracePeriod": 60} for one in keys]
+        body = {"source": source, "mode": "reconcile", "monitors": jobs}
+        answer = await world.client.post("/api/sync", json=body, auth=(key, ""))
+        return answer.status_code, answer.json()
+
+    await sync(world.project.api_key, "nightly", "hourly", "gone")
+    await sync(world.project.api_key, "nightly", "hourly")
+    strangers = [await world.new_project("Stranger") for _ in range(2)]
+    rows = "SELECT m::text AS line FROM monitors m WHERE project_id = :id ORDER BY id"
+    before = await world.rows(rows, id=world.project.id)
+    for keys in (("nightly", "gone"), ("gone",), ("hourly", "nightly")):
+        foreign = await sync(strangers[0].api_key, *keys)
+        nobodys = await sync(strangers[1].api_key, *(f"{key} of nobody" for key in keys), source="nobody")
+        assert foreign == nobodys
+        assert await world.rows(rows, id=world.project.id) == before
+    assert foreign == (200, {"status": "success", "synced": 2, "created": 1, "updated": 1, "retired": 1, "errors": []})

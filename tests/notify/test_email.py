@@ -29,6 +29,8 @@ HOSTILE = [
     "\u202eevil",
     "n\x00ul",
     "=?utf-8?q?x?=",
+    "=?utf-8?q?=0aBcc:_victim=40evil.test?=",
+    "=?utf-8?b?CgpZb3VyIGxpbms6?=",
     "ü" * 10_000,
 ]
 
@@ -146,6 +148,15 @@ async def test_hostile_words_change_neither_headers_nor_html(evil: str) -> None:
     assert all(len(line) <= 998 for line in receiver.raw[0].split(b"\r\n"))
 
 
+@pytest.mark.parametrize("words", ["=?utf-8?q?=0a=0aYour_link?=", "a=?utf-8?b?Cg==?=b", "ü =?utf-8?q?x?= =?", "plain =? words"])
+async def test_a_name_that_looks_like_an_encoded_header_is_shown_as_it_was_written(words: str) -> None:
+    """Python's header parser would decode it, and write the line breaks in it into the mail as they are."""
+    async with MailReceiver() as receiver:
+        assert (await send(receiver, message(name=words))).verdict is Verdict.DELIVERED
+    assert receiver.mails[0]["Subject"] == f"DOWN: {words}"
+    assert part(receiver.mails[0], "plain").startswith("No check-in came.")
+
+
 async def test_the_fallback_goes_out_as_a_mail_too() -> None:
     """Even with nothing but a name."""
     async with MailReceiver() as receiver:
@@ -251,7 +262,15 @@ def test_what_is_no_mailbox_is_refused(address: object) -> None:
         check_settings("email", {"address": address})
 
 
-SEVERAL = ["a@b.test, c@d.test", "Ops <a@b.test>", "a b@c.test", "a@b.test\r\nBcc: c@d.test", "a@b.test\n", "a" * 65 + "@b.test"]
+SEVERAL = [
+    "a@b.test, c@d.test",
+    "Ops <a@b.test>",
+    "a b@c.test",
+    "a@b.test\r\nBcc: c@d.test",
+    "a@b.test\n",
+    "a" * 65 + "@b.test",
+    "=?utf-8?q?c=40d?=@b.test",
+]
 
 
 @pytest.mark.parametrize("address", [*SEVERAL, "a@" + "b" * 260])

@@ -21,6 +21,7 @@ ANNA = "anna@example.org"
 LINK = "https://beat.example/login/secret-of-the-link"
 TEN_MINUTES = timedelta(minutes=10)
 HOSTILE = 'Évil\r\nBcc: all@example.org\r\n\r\n<img src="x"><a href="https://evil.example">{host} {{7*7}} %s\0\u2028</a>'
+ENCODED = "=?utf-8?q?=0aBcc:_all=40example.org=0a=0aYour_prize?="  # Python's header parser would decode it
 
 
 def letter() -> Letter:
@@ -60,7 +61,7 @@ async def test_a_letter_says_who_asked_and_how_long_its_link_is_good_and_is_then
     assert text.get_content().splitlines() == [
         "Somebody, probably you, wants to sign in at beat.example with this address.", "",
         "Sign in:", LINK, "",
-        "The link is good for 10 minutes and opens once.",
+        "The link is good for 10 minutes and opens once, in the browser that asked for it.",
         "Asked for from 203.0.113.9, Mozilla/5.0 <script>.", "",
         "If it was not you, do nothing: without the link nothing happens.",
     ]  # fmt: skip
@@ -70,12 +71,13 @@ async def test_a_letter_says_who_asked_and_how_long_its_link_is_good_and_is_then
     assert await world.rows("SELECT * FROM letters") == []
 
 
+@pytest.mark.parametrize("hostile", [HOSTILE, ENCODED])
 @pytest.mark.parametrize("kind", LetterKind)
-async def test_what_others_chose_is_plain_text_in_every_letter(world: World, kind: LetterKind) -> None:
+async def test_what_others_chose_is_plain_text_in_every_letter(world: World, kind: LetterKind, hostile: str) -> None:
     """A name, an address and a browser of somebody else make no header, no recipient, no part of the mail and no markup; the link
     is whole in both parts."""
-    asked = Asked(HOSTILE, HOSTILE)
-    made = compose(kind, host="beat.example", link=LINK, valid=TEN_MINUTES, asked=asked, name=HOSTILE, by=HOSTILE, until="soon")
+    asked = Asked(hostile, hostile)
+    made = compose(kind, host="beat.example", link=LINK, valid=TEN_MINUTES, asked=asked, name=hostile, by=hostile, until="soon")
     async with world.sessions() as session:
         await letters.write(session, Vault(SECRET_KEY), made, ANNA, TEN_MINUTES, await world.now())
         await session.commit()

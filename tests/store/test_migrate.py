@@ -13,7 +13,8 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from app.store import embedded
-from app.store.migrate import head, migrate
+from app.store.migrate import migrate
+from app.store.revision import head
 from app.store.tables import Base
 
 pytestmark = pytest.mark.anyio

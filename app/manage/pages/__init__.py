@@ -1,15 +1,15 @@
 """The pages: one file for what a person wants to do, its templates beside it in `templates/`."""
 
-from fastapi import APIRouter
-
 from app.manage.pages.account import pages as account
 from app.manage.pages.account_address import pages as account_address
 from app.manage.pages.account_deletion import pages as account_deletion
 from app.manage.pages.account_password import pages as account_password
 from app.manage.pages.account_second_step import pages as account_second_step
+from app.manage.pages.badges import pages as badges
 from app.manage.pages.code import pages as code
 from app.manage.pages.confirm import pages as confirm
 from app.manage.pages.deletion import pages as deletion
+from app.manage.pages.guide import pages as guide
 from app.manage.pages.invitation import pages as invitation
 from app.manage.pages.keys import pages as keys
 from app.manage.pages.live import pages as live
@@ -29,17 +29,10 @@ from app.manage.pages.static import pages as static
 from app.manage.pages.tv import pages as tv
 
 PAGES = (
-    static, sign_in, sign_in_by_link, code, sign_up, set_up, confirm,
+    static, guide, sign_in, sign_in_by_link, code, sign_up, set_up, confirm,
     account, account_password, account_address, account_second_step, account_deletion,
     projects, overview, live, monitors, tv,
     monitor_form, monitor, monitor_acts,
-    members, invitation, keys, log, deletion,
+    members, invitation, keys, badges, log, deletion,
 )  # fmt: skip
-
-
-def page_routes() -> APIRouter:
-    """All of them."""
-    routes = APIRouter(include_in_schema=False)
-    for pages in PAGES:
-        routes.include_router(pages.router)
-    return routes
+ROUTES = [route for pages in PAGES for route in pages.router.routes]

@@ -12,6 +12,7 @@ from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
 from app.store import audit_entries, memberships, users
 from app.store.audit_entries import Entry
+from app.store.memberships import Company
 from app.store.user_sessions import Visitor
 from app.visitor import Fresh, clear_cookie
 from app.web import House, Now, Session
@@ -23,7 +24,7 @@ pages = PageRoutes()
 class Standing:
     """What hangs on an account: projects that others are in and nobody else owns, and those that nobody else is in."""
 
-    needed: list[str]
+    needed: list[Company]
     alone: list[str]
 
 
@@ -54,8 +55,7 @@ async def delete(
 
 async def _standing(session: Session, visitor: Visitor, lock: bool = False) -> Standing:
     found = [one for one in await memberships.company(session, visitor.user, lock) if one.role is Role.OWNER]
-    needed = [one.name for one in found if one.others and not one.other_owners]
-    return Standing(needed, [one.name for one in found if not one.others])
+    return Standing([one for one in found if one.others and not one.other_owners], [one.name for one in found if not one.others])
 
 
 def _form(request: Request, form: Form, standing: Standing, status: int = 200) -> Response:

@@ -60,7 +60,8 @@ async def turn_on(
     await second_steps.turn_on(session, visitor.user, step, [one_time_codes.plain(code) for code in codes])
     await user_sessions.end_all(session, visitor.user, but=visitor.session)  # whoever is in already gave no code
     await audit_entries.write(session, actor, Entry(AuditAction.TOTP_ON), now)
-    return render(request, "recovery_codes.html", codes=codes)
+    said = "The second step is on, and all other browsers are signed out."
+    return render(request, "recovery_codes.html", codes=codes, said=said)
 
 
 @pages.post(PATH + "/codes", SIGNED_IN)
@@ -74,7 +75,7 @@ async def new_codes(
     codes = one_time_codes.new_recovery_codes()
     await second_steps.set_recovery_codes(session, visitor.user, [one_time_codes.plain(code) for code in codes])
     await audit_entries.write(session, actor, Entry(AuditAction.RECOVERY_CODES_MADE), now)
-    return render(request, "recovery_codes.html", codes=codes)
+    return render(request, "recovery_codes.html", codes=codes, said="The codes before open nothing any more.")
 
 
 @pages.post(PATH + "/off", SIGNED_IN)

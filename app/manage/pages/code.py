@@ -13,7 +13,7 @@ from app.manage.access import ANYONE, PageRoutes
 from app.manage.pages import cookie
 from app.manage.pages.entry import SECOND_STEP, Asking, Entered, asking_of, begin, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, ours, render, try_again
+from app.manage.pages.frame import go_to, leading_to, ours, render, try_again
 from app.manage.pages.mailing import slow_down
 from app.store import attempts, audit_entries, blackouts, links, second_steps, users
 from app.store.audit_entries import Actor, Entry
@@ -34,7 +34,7 @@ async def code_page(request: Request, house: House, session: Session) -> Respons
     wanted = ours(request.query_params.get("next", "/"))
     step = cookie.kept(request, house, cookie.SECOND_STEP) or ""
     if await links.look(session, SECOND_STEP, step, None, await blackouts.now(session)) is None:
-        return go_to(request, "/login")
+        return go_to(request, leading_to("/login", wanted))
     return _form(request, Form(), wanted)
 
 
@@ -45,7 +45,7 @@ async def give_code(request: Request, form: Sent, house: House) -> Response:
     async with transaction(house) as session:
         link = await links.look(session, SECOND_STEP, step, None, await blackouts.now(session))
     if link is None:
-        return go_to(request, "/login")
+        return go_to(request, leading_to("/login", wanted))
     asking = asking_of(request, house, link.email_key)
     try:
         async with transaction(house) as session:

@@ -45,12 +45,12 @@ async def delete(
         await deletions.mark(session, member.project, at)
         entry = Entry(AuditAction.PROJECT_DELETING, those.project.name, member.project, {"at": at.isoformat()})
         await audit_entries.write(session, actor, entry, now)
-        await _tell(session, house, those, at, now)
+        await _tell(session, house, those, LetterKind.PROJECT_DELETING, now, until=day(at))
     return go_to(request, f"/projects/{member.project}/settings")
 
 
 @pages.post("/projects/{project}/keep", Action.DELETE)
-async def keep(request: Request, member: Member, actor: Person, session: Session, now: Now) -> Response:
+async def keep(request: Request, member: Member, actor: Person, house: House, session: Session, now: Now) -> Response:
     """It stays after all. Raises Conflict once it is on its way out."""
     those = await _locked(session, member.project, actor)
     at = those.project.delete_at
@@ -59,6 +59,7 @@ async def keep(request: Request, member: Member, actor: Person, session: Session
     if at is not None:
         await deletions.mark(session, member.project, None)
         await audit_entries.write(session, actor, Entry(AuditAction.PROJECT_KEPT, those.project.name, member.project), now)
+        await _tell(session, house, those, LetterKind.PROJECT_KEPT, now)
     return go_to(request, f"/projects/{member.project}/settings")
 
 
@@ -70,9 +71,9 @@ async def _locked(session: AsyncSession, member_project: UUID, actor: Actor) -> 
     return those
 
 
-async def _tell(session: AsyncSession, house: Shared, those: Team, at: datetime, now: datetime) -> None:
+async def _tell(session: AsyncSession, house: Shared, those: Team, kind: LetterKind, now: datetime, until: str = "") -> None:
     """All members, whoever did it too."""
     name, link = those.project.name, f"{house.base_url}/projects/{those.project.id}"
-    letter = compose(LetterKind.PROJECT_DELETING, host=house.host, link=link, name=name, by=those.mine.email, until=day(at))
+    letter = compose(kind, host=house.host, link=link, name=name, by=those.mine.email, until=until)
     for member in those.members if house.sends_mail else ():
         await letters.write(session, house.vault, letter, member.email, deletions.WEEK, now)

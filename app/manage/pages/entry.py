@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
 from app.domain.audit_action import AuditAction
 from app.manage.pages import cookie, known_browser
-from app.manage.pages.frame import go_to
+from app.manage.pages.frame import go_to, leading_to
 from app.store import audit_entries, links, user_sessions
 from app.store.audit_entries import Actor, Entry
 from app.store.links import Link
@@ -50,11 +49,12 @@ def asking_of(request: Request, house: Shared, email: str = "") -> Asking:
 
 
 async def enter(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> Entered:
-    """Somebody has proved who they are, `by` a password, a link: signed in, unless they have a second step."""
+    """Somebody has proved who they are, `by` a password, a link: signed in, unless they have a second step.
+    A step begun in another browser stays: who knows the password alone keeps nobody from giving their code."""
     if user.totp_secret is None:
         return Entered(await begin(session, user, asking, now, by), True, user.theme, user.email)
     step = Link(SECOND_STEP, user.email_key, user.id, {"by": by})
-    return Entered(await links.make(session, step, now), False, user.theme, user.email)
+    return Entered(await links.make(session, step, now, in_place=False), False, user.theme, user.email)
 
 
 async def begin(session: Session, user: UserRow, asking: Asking, now: datetime, by: str) -> str:
@@ -70,7 +70,7 @@ async def begin(session: Session, user: UserRow, asking: Asking, now: datetime, 
 def go_in(request: Request, house: Shared, entered: Entered, wanted: str) -> Response:
     """The answer: to the page that they wanted, or to that of the second step, which remembers it."""
     if not entered.whole:
-        answer: Response = go_to(request, "/login/code" + (f"?{urlencode({'next': wanted})}" if wanted != "/" else ""))
+        answer: Response = go_to(request, leading_to("/login/code", wanted))
         cookie.keep(answer, house, cookie.SECOND_STEP, entered.token)
         return answer
     answer = go_to(request, wanted)

@@ -40,6 +40,10 @@ TITLES = {
     400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 408: "Too slow", 409: "Changed meanwhile",
     413: "Too large", 429: "Too many attempts", 500: "Something broke here", 503: "Back in a moment",
 }  # fmt: skip
+SAID = {
+    404: ("not found", "there is nothing at this address, or nothing that you may see"),
+    405: ("method not allowed", "nothing is to be seen where a form is sent: open the page that it stands on"),
+}  # instead of the words for programs
 
 LEFT_OUT = re.compile(f"[\u0000-\u0008{UNSEEN}]")
 
@@ -94,6 +98,11 @@ def ours(path: str) -> str:
     return "/" if elsewhere else path
 
 
+def leading_to(path: str, wanted: str) -> str:
+    """A page on the way to the one that was wanted, which knows that."""
+    return path + (f"?{urlencode({'next': wanted})}" if wanted != "/" else "")
+
+
 def sentence(words: object) -> str:
     """Words as errors have them, as a sentence on a page."""
     text = str(words)
@@ -107,8 +116,10 @@ def try_again(words: str, error: TooMany) -> str:
 
 def error_page(request: Request, status: int, said: str, request_id: str) -> Response:
     """An error in words; `request_id` is what the operator finds it by."""
-    title = TITLES.get(status, "That did not work")
-    return render(request, "error.html", status, title=title, said=said, request_id=request_id)
+    title, (plain, better) = TITLES.get(status, "That did not work"), SAID.get(status, ("", ""))
+    back = _page_at(request, request.scope["path"]) if status == 405 else "/"
+    said = better if said == plain else said
+    return render(request, "error.html", status, title=title, said=said, request_id=request_id, back=back)
 
 
 def send_to_sign_in(app: FastAPI) -> None:
@@ -120,16 +131,24 @@ def send_to_sign_in(app: FastAPI) -> None:
 async def _sign_in_first(request: Request, _: Exception) -> Response:
     wanted = request.scope["path"] if request.method in ("GET", "HEAD") else "/"
     query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
-    return go_to(request, "/login" + (f"?{urlencode({'next': wanted + query})}" if wanted != "/" else ""))
+    return go_to(request, leading_to("/login", wanted + query))
 
 
 async def _prove_again(request: Request, _: Exception) -> Response:
     """A form is not sent on by itself: they go back to the page that it stands on."""
     wanted = request.scope["path"]
     if request.method not in ("GET", "HEAD"):
-        prefix = shared(request).prefix
-        wanted = _page_at(request, ours(urlsplit(request.headers.get("referer", "")).path.removeprefix(prefix)))
+        wanted = _page_at(request, _came_from(request))
     return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
+
+
+def _came_from(request: Request) -> str:
+    """The page that a form was on."""
+    try:
+        path = urlsplit(request.headers.get("referer", "")).path
+    except ValueError:
+        return "/"
+    return ours(path.removeprefix(shared(request).prefix))
 
 
 def _page_at(request: Request, path: str) -> str:

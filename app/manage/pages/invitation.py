@@ -1,5 +1,7 @@
 """An invitation as whoever got it sees it: what it offers, and taking it. Looking uses nothing up: previewers look too."""
 
+from datetime import datetime
+
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,7 +11,7 @@ from app.manage import team
 from app.manage.access import ANYONE, SIGNED_IN, PageRoutes
 from app.manage.acting import Person
 from app.manage.pages.frame import go_to, render
-from app.store import accounts, invitations
+from app.store import accounts, invitations, memberships
 from app.visitor import SignedIn, Visitor
 from app.web import Now, Session
 
@@ -22,8 +24,11 @@ async def invitation_page(request: Request, secret: str, visitor: Visitor, sessi
     row = await invitations.of_secret(session, secret)
     if row is None:
         raise NotFound("this invitation is not there: look whether the link is whole, or ask for another")
-    is_theirs = visitor is not None and mailbox.key_of(visitor.email) == row.email_key
-    return await _shown(request, session, secret, "" if is_theirs and row.accepted_at else team.why_shut(row, now))
+    if visitor is not None and row.accepted_at is not None:
+        member = await memberships.find(session, row.project_id, visitor.user)
+        if member is not None and mailbox.key_of(visitor.email) == row.email_key:
+            return go_to(request, f"/projects/{member.project}")
+    return await _shown(request, session, secret, team.why_shut(row, now), now)
 
 
 @pages.post("/invitations/{secret}", SIGNED_IN)
@@ -31,17 +36,21 @@ async def accept(request: Request, secret: str, visitor: SignedIn, actor: Person
     """Take the place, signed in as the address that it is offered to."""
     try:
         project = await team.accept(session, secret, actor, visitor.email, now)
-    except (Conflict, Forbidden, OverLimit) as error:
-        return await _shown(request, session, secret, str(error), 400)
+    except OverLimit as error:
+        return await _shown(request, session, secret, f"{error}: tell whoever invited you", now, 400)
+    except (Conflict, Forbidden) as error:
+        return await _shown(request, session, secret, str(error), now, 400)
     return go_to(request, f"/projects/{project}")
 
 
-async def _shown(request: Request, session: AsyncSession, secret: str, problem: str, status: int = 200) -> Response:
+async def _shown(
+    request: Request, session: AsyncSession, secret: str, problem: str, now: datetime, status: int = 200
+) -> Response:
     row = await invitations.of_secret(session, secret)
     if row is None:
         raise NotFound("this invitation is not there: ask for another")
     project = await accounts.project(session, row.project_id)
     return render(
         request, "invitation.html", status, row=row, project=project, problem=problem, path=f"/invitations/{secret}",
-        key_of=mailbox.key_of,
+        is_open=not team.why_shut(row, now), key_of=mailbox.key_of,
     )  # fmt: skip

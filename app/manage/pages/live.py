@@ -1,6 +1,7 @@
 """The stream that tells a page that it is not as it was: one for each tab, which then fetches itself anew."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -30,5 +31,6 @@ async def live(request: Request, member: Member) -> Response:
 
 async def _events(live: Live, member: Member, seen: str) -> AsyncIterator[str]:
     yield f"retry: {AGAIN_AFTER}\n\n"
-    async for version in live.changes(member.project, seen):
-        yield ": alive\n\n" if version is None else f"id: {version}\nevent: changed\ndata: \n\n"
+    async with aclosing(live.changes(member.project, seen)) as changes:
+        async for version in changes:
+            yield ": alive\n\n" if version is None else f"id: {version}\nevent: changed\ndata: \n\n"

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.attempt import INVITATIONS
 from app.domain.letter import LetterKind, compose
 from app.domain.mailbox import is_mailbox
-from app.domain.plan import notice, plan_of
+from app.domain.plan import PEOPLE, notice, plan_of
 from app.domain.role import RANKS, Action, Role
 from app.errors import Conflict, Forbidden, Invalid, MissedbeatError, OverLimit, TooMany
 from app.manage import team
@@ -15,6 +15,7 @@ from app.manage.acting import Person
 from app.manage.api.wire import id_of
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render, sentence, try_again
+from app.manage.pages.mailing import slow_down
 from app.manage.team import Team
 from app.store import accounts, attempts, blackouts, invitations, letters, memberships
 from app.store.memberships import Membership
@@ -38,21 +39,30 @@ async def change_role(
     request: Request, user: str, form: Sent, member: Member, actor: Person, session: Session, now: Now
 ) -> Response:
     """Make somebody something else; making an owner is how a project is handed over."""
-    await team.change_role(session, await team.locked(session, member.project, actor), id_of(user), _role(form), now)
+    try:
+        await team.change_role(session, await team.locked(session, member.project, actor), id_of(user), _role(form), now)
+    except REFUSED as error:
+        return await _refused(request, session, member, error)
     return go_to(request, f"/projects/{member.project}/members")
 
 
 @pages.post("/projects/{project}/members/{user}/remove", Action.EDIT_MEMBERS)
 async def remove(request: Request, user: str, member: Member, actor: Person, session: Session, now: Now) -> Response:
     """Take somebody out."""
-    await team.remove(session, await team.locked(session, member.project, actor), id_of(user), now)
+    try:
+        await team.remove(session, await team.locked(session, member.project, actor), id_of(user), now)
+    except REFUSED as error:
+        return await _refused(request, session, member, error)
     return go_to(request, f"/projects/{member.project}/members" if id_of(user) != actor.user else "/")
 
 
 @pages.post("/projects/{project}/leave", Action.SEE)
 async def leave(request: Request, member: Member, visitor: SignedIn, actor: Person, session: Session, now: Now) -> Response:
     """Leave it, which everybody may but the last owner."""
-    await team.remove(session, await team.locked(session, member.project, actor), visitor.user, now)
+    try:
+        await team.remove(session, await team.locked(session, member.project, actor), visitor.user, now)
+    except REFUSED as error:
+        return await _refused(request, session, member, error)
     return go_to(request, "/")
 
 
@@ -62,8 +72,13 @@ async def invite(request: Request, form: Sent, member: Member, actor: Person, ho
     email = form.text("email", LONGEST_ADDRESS)
     if not is_mailbox(email):
         form.refuse("email", "give one e-mail address such as anna@example.com")
+    try:
+        role = _role(form)
+    except Invalid as error:
+        form.refuse("all", sentence(error))
+        role = Role.VIEWER
     those = await team.locked(session, member.project, actor)
-    return await _offer(request, session, house, member, those, form, email, _role(form))
+    return await _offer(request, session, house, member, those, form, email, role)
 
 
 @pages.post("/projects/{project}/invitations/{invitation}/again", Action.EDIT_MEMBERS)
@@ -91,8 +106,11 @@ async def _offer(
     if form.is_fine:
         try:
             link = await _write(session, house, those, email, role)
-        except (*REFUSED, TooMany) as error:
-            form.refuse("all", _why(error))
+        except REFUSED as error:
+            form.refuse("all", sentence(error))
+        except TooMany as error:
+            form.refuse("all", try_again("too many invitations", error))
+            return slow_down(await _shown(request, session, member, form, 429), error)
     if not form.is_fine:
         return await _shown(request, session, member, form, 400)
     if house.sends_mail:
@@ -120,16 +138,22 @@ async def _write(session: AsyncSession, house: Shared, those: Team, email: str, 
     return link
 
 
+async def _refused(request: Request, session: AsyncSession, member: Membership, error: MissedbeatError) -> Response:
+    """Why not, on the page where it was asked for and something else can be done."""
+    return await _shown(request, session, member, Form(), 409 if isinstance(error, Conflict) else 403, problem=sentence(error))
+
+
 async def _shown(
-    request: Request, session: AsyncSession, member: Membership, form: Form, status: int = 200, link: str = ""
+    request: Request, session: AsyncSession, member: Membership, form: Form, status: int = 200, link: str = "", problem: str = ""
 ) -> Response:
-    people = await memberships.members(session, member.project)
+    people, now = await memberships.members(session, member.project), await blackouts.now(session)
     plan = plan_of((await accounts.project(session, member.project)).plan)
+    offered = await invitations.count(session, member.project, now)
     return render(
-        request, "members.html", status, form=form, member=member, people=people, link=link,
-        offers=await invitations.listed(session, member.project), now=await blackouts.now(session),
+        request, "members.html", status, form=form, member=member, people=people, link=link, problem=problem,
+        offers=await invitations.listed(session, member.project), now=now,
         roles=[role for role in reversed(Role) if member.role.covers(role)],
-        rank=lambda role: RANKS[Role(role)], notice=notice(len(people), plan.members, "members"),
+        rank=lambda role: RANKS[Role(role)], notice=notice(len(people) + offered, plan.members, PEOPLE),
     )  # fmt: skip
 
 
@@ -138,7 +162,3 @@ def _role(form: Form) -> Role:
         return Role(form.text("role"))
     except ValueError:
         raise Invalid("choose a role: owner, manager, member or viewer") from None
-
-
-def _why(error: MissedbeatError) -> str:
-    return try_again(str(error), error) if isinstance(error, TooMany) else sentence(error)

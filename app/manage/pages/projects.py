@@ -3,14 +3,14 @@
 from fastapi import Request, Response
 
 from app.domain.audit_action import AuditAction
-from app.domain.plan import notice, plan_of
+from app.domain.plan import PEOPLE, notice, plan_of
 from app.domain.role import Action
 from app.manage.access import SIGNED_IN, Member, PageRoutes
 from app.manage.acting import Person
 from app.manage.founding import found
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
-from app.store import accounts, audit_entries, memberships, monitors
+from app.store import accounts, audit_entries, blackouts, invitations, memberships, monitors
 from app.store.audit_entries import Entry
 from app.store.memberships import Membership
 from app.visitor import SignedIn
@@ -76,10 +76,11 @@ async def _settings(request: Request, session: Session, member: Membership, form
     row = await accounts.project(session, member.project)
     plan, count = plan_of(row.plan), await monitors.count(session, member.project)
     limit, people = accounts.monitor_limit(row), await memberships.count(session, member.project)
-    notices = [words for words in (notice(count, limit, "checks"), notice(people, plan.members, "members")) if words]
+    offered = await invitations.count(session, member.project, await blackouts.now(session))
+    notices = [notice(count, limit, "checks"), notice(people + offered, plan.members, PEOPLE)]
     return render(
         request, "project_settings.html", status, form=form, member=member, row=row, plan=plan, count=count, limit=limit,
-        people=people, notices=notices,
+        people=people, offered=offered, notices=[words for words in notices if words],
     )  # fmt: skip
 
 

@@ -10,12 +10,13 @@ from fastapi import Request, Response
 from app.domain.audit_action import AuditAction
 from app.errors import Forbidden
 from app.manage.access import ANYONE, PageRoutes
+from app.manage.founding import adopt
 from app.manage.pages.entry import Asking, Entered, asking_of, enter, go_in
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render
 from app.manage.pages.sign_up import checked_address, refuse_weak
 from app.manage.passwords import PasswordThreads
-from app.store import audit_entries, blackouts, memberships, users
+from app.store import audit_entries, blackouts, users
 from app.store.audit_entries import Actor, Entry
 from app.store.vault import set_up_token
 from app.web import House, Session, Shared, transaction
@@ -59,8 +60,8 @@ async def _make(session: Session, asking: Asking, hashed: str) -> Entered | None
         return None
     now = await blackouts.now(session)
     user = await users.create(session, asking.email, hashed, now, verified=True)
-    await memberships.adopt(session, user.id, now)
     actor = Actor(user.email, asking.address, user.id)
+    await adopt(session, user.id, actor, user.email, now)
     await audit_entries.write(session, actor, Entry(AuditAction.USER_CREATED, subject=user.email, details={"by": "set-up"}), now)
     return await enter(session, user, asking, now, "set-up")
 

@@ -11,7 +11,7 @@ from app.manage.access import ANYONE, PageRoutes
 from app.manage.pages import cookie
 from app.manage.pages.entry import LINK, Asking, Entered, asking_of, enter, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import ours, render, try_again
+from app.manage.pages.frame import leading_to, ours, render, try_again
 from app.manage.pages.mailing import (
     TOO_MANY_LETTERS,
     count_letter,
@@ -57,7 +57,9 @@ async def ask(request: Request, form: Sent, house: House) -> Response:
     browser = cookie.browser_of(request, house)
     async with transaction(house) as session:
         await _write(session, house, asking, browser, wanted)
-    return mailed(request, house, browser, asking.email, ASK, "If it has an account here, a letter is on its way.")
+    return mailed(
+        request, house, browser, asking.email, leading_to(ASK, wanted), "If it has an account here, a letter is on its way."
+    )
 
 
 @pages.get(OPEN, ANYONE)

@@ -17,7 +17,7 @@ from app.manage.founding import found
 from app.manage.pages import cookie
 from app.manage.pages.entry import LINK, Asking, Entered, asking_of, enter, go_in
 from app.manage.pages.form import Form, Sent
-from app.manage.pages.frame import go_to, ours, render, try_again
+from app.manage.pages.frame import go_to, leading_to, ours, render, try_again
 from app.manage.pages.mailing import (
     TOO_MANY_LETTERS,
     count_letter,
@@ -77,7 +77,7 @@ async def sign_up(request: Request, form: Sent, house: House, threads: PasswordT
             return go_to(request, "/setup")
         await _write(session, house, asking, browser, {"email": asking.email, "password_hash": hashed, "next": wanted})
     said = "If it may have an account here, a letter is on its way."
-    return mailed(request, house, browser, asking.email, "/signup", said)
+    return mailed(request, house, browser, asking.email, leading_to("/signup", wanted), said)
 
 
 @pages.get(CONFIRM, ANYONE)

@@ -7,14 +7,16 @@
   const TYPING = 300;
   const WORDS = { live: "Live", paused: "Paused", trying: "Reconnecting" };
   const address = document.documentElement.dataset.live;
-  const kept = new Set(["open", "data-open"]); // what the reader opened stays open
   let stream = null, timer = 0, asked = 0, under = false, again = false;
 
+  // What the reader did to a page stays: what they opened, ticked, chose and typed.
+  function isTheirs(name, node) {
+    if (node.tagName === "DETAILS") return name === "open";
+    if (node.tagName === "OPTION" || node.type === "checkbox" || node.type === "radio") return name === "selected" || name === "checked";
+    return name === "value" && (node.tagName === "TEXTAREA" || (node.tagName === "INPUT" && node.type !== "hidden"));
+  }
   const morph = (from, to) =>
-    Idiomorph.morph(from, to, {
-      ignoreActiveValue: true,
-      callbacks: { beforeAttributeUpdated: (name, node) => !(node.tagName === "DETAILS" && kept.has(name)) },
-    });
+    Idiomorph.morph(from, to, { callbacks: { beforeAttributeUpdated: (name, node) => !isTheirs(name, node) } });
 
   function say(state) {
     const line = document.getElementById("live");
@@ -39,8 +41,8 @@
     under = true;
     asked = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, credentials: "same-origin", redirect: "error" });
-      if (answer.status === 404 || answer.status === 403) return location.reload();
+      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, redirect: "manual" });
+      if (answer.type === "opaqueredirect" || answer.status === 404 || answer.status === 403) return location.reload();
       if (!answer.ok) return;
       show(await answer.text());
       say(stream || !window.EventSource ? "live" : "trying");
@@ -93,8 +95,8 @@
   async function follow(form) {
     const mine = ++newest, data = new URLSearchParams(new FormData(form));
     const get = form.method !== "post", target = form.dataset.to || form.action;
-    const asking = get ? fetch(`${target}?${data}`, { credentials: "same-origin" })
-      : fetch(target, { method: "POST", body: data, credentials: "same-origin" });
+    const asking = get ? fetch(`${target}?${data}`)
+      : fetch(target, { method: "POST", body: data });
     try {
       const answer = await asking;
       if (mine !== newest || !(answer.ok || answer.status === 400)) return;

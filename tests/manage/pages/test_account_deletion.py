@@ -52,7 +52,8 @@ async def test_the_only_owner_of_a_project_with_others_stays_until_somebody_else
     assert "You are the only owner" in page.text
     assert "<b>Test</b>" in page.text
     page = await browser.send("/account/delete", {"address": anna.email})
-    assert (page.status, "Make somebody else an owner" in page.text) == (409, True)
+    assert (page.status, "Make somebody else an owner of each first, or remove the others from it:" in page.text) == (409, True)
+    assert f'href="/projects/{world.project.id}/members"' in page.html
     assert len(await world.rows("SELECT 1 FROM users")) == 2
     assert await world.rows("SELECT 1 FROM projects WHERE delete_at IS NOT NULL") == []
     await world.run("UPDATE memberships SET role = 'owner'")

@@ -127,32 +127,35 @@ async def test_another_site_signs_nobody_out_and_keys_need_no_origin(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status"),
+    ("body", "kind", "status", "words"),
     [
-        (b"email=" + b"x" * 64_000, "application/x-www-form-urlencoded", 413),
-        (b"a=b&" * 300, "application/x-www-form-urlencoded", 400),
-        (b'{"email": "x"}', "application/json", 400),
-        (b"--x\r\n", "multipart/form-data; boundary=x", 400),
-        (b"email=%00%ff%zz&=&&password", "application/x-www-form-urlencoded", 400),
-        (b"", "", 400),
+        (b"email=" + b"x" * 64_000, "application/x-www-form-urlencoded", 413, "larger than 64 kB"),
+        (b"a=b&" * 300, "application/x-www-form-urlencoded", 400, "too many fields"),
+        (b'{"email": "x"}', "application/json", 400, "not a form"),
+        (b"--x\r\n", "multipart/form-data; boundary=x", 400, "not a form"),
+        (b"email=%00%ff%zz&=&&password", "application/x-www-form-urlencoded", 400, "do not belong together"),
+        (b"", "", 400, "do not belong together"),
     ],
 )
 async def test_what_is_no_form_of_ours_is_refused_in_words(
-    world: World, browser: Browser, body: bytes, kind: str, status: int
+    world: World, browser: Browser, body: bytes, kind: str, status: int, words: str
 ) -> None:
     """Too large, too many fields, of another kind, with bytes that no text has: a page says so, and no bug is met."""
     answer = await browser.client.post("/login", content=body, headers={"content-type": kind, "origin": browser.origin})
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("text/html")
+    assert words in answer.text
 
 
 async def test_errors_are_pages_for_browsers_and_json_for_programs(world: World, browser: Browser) -> None:
     """Whoever asks for text/html outside of the API, pings and badges reads a page; all others read what they always read."""
     page = await browser.see("/nowhere/at/all")
-    assert (page.status, "Not found" in page.text) == (404, True)
+    assert (page.status, "There is nothing at this address, or nothing that you may see." in page.text) == (404, True)
     answer = await browser.client.put("/login")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
     assert "<h1>Not allowed</h1>" in answer.text
+    page = await browser.see("/login/link/x/y")
+    assert (page.status, 'href="/">To the first page' in page.html) == (404, True)
     for path in ("/api/v3/nowhere", "/api/v3/checks/", "/badge/x/y.svg", "/b/2/x.svg", "/projects/x/metrics/y"):
         html, plain = await browser.client.get(path), await world.client.get(path)
         assert html.status_code == plain.status_code
@@ -160,6 +163,24 @@ async def test_errors_are_pages_for_browsers_and_json_for_programs(world: World,
         if not path.startswith("/projects/"):
             assert html.content == plain.content
     assert (await world.client.get("/nowhere/at/all")).json() == {"error": "not found"}
+
+
+async def test_headers_that_are_no_addresses_meet_no_bug(browser: Browser, world: World, anna: Person) -> None:
+    """No browser sends them; whoever does is answered like others from elsewhere."""
+    await browser.sign_in(anna)
+    assert (await browser.send("/account/look", {"zone": "UTC", "theme": "dark"}, origin="http://[bad")).status == 403
+    await world.advance(21 * 60)
+    page = await browser.send("/account/delete", {"address": anna.email}, referer="http://[bad")
+    assert page.goes_to == "/confirm?next=%2F"
+
+
+async def test_where_forms_are_sent_there_is_a_way_to_their_page(browser: Browser, world: World, anna: Person) -> None:
+    """A form that came back stands at an address that cannot be looked at: whoever asks for it anew is led to its page."""
+    await browser.sign_in(anna)
+    page = await browser.see("/account/second-step/on")
+    assert page.status == 405
+    assert "Nothing is to be seen where a form is sent" in page.text
+    assert 'href="/account/second-step">To its page' in page.html
 
 
 async def test_a_bug_is_a_page_with_an_id_and_nothing_of_our_insides(world: World) -> None:

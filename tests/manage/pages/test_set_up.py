@@ -31,6 +31,8 @@ async def test_whoever_sees_the_terminal_makes_the_first_account_and_owns_what_i
     page = await browser.send("/setup", {**ANNA, "token": token()})
     assert (page.status, page.goes_to) == (303, "/")
     assert "anna@example.org Sign out Projects Test owner" in (await browser.see("/?all")).text
+    log = (await browser.see(f"/projects/{world.project.id}/log")).text
+    assert "anna@example.org joined role: owner" in log
     async with Browser(world) as other:
         assert (await other.see(f"/setup?token={token()}")).goes_to == "/login"
         page = await other.send("/setup", {"email": "eve@example.org", "password": PASSWORD, "token": token()})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.journeys.running import COMMAND, environment
 from tests.manage.pages.mailbox import mailing, pressed
-from tests.manage.pages.visitor import Browser, Person, signed_up
+from tests.manage.pages.visitor import PASSWORD, Browser, Person, signed_up
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -117,3 +117,17 @@ async def test_whoever_has_a_shell_prints_a_link_where_there_is_no_mail(world: W
     assert (done.returncode, done.stderr) == (1, "missedbeat-server: nobody@example.org has no account\n")
     entries = await world.rows("SELECT actor, action FROM audit_entries ORDER BY id LIMIT 1")
     assert entries == [{"actor": "command line", "action": "user.link_made"}]
+
+
+async def test_every_way_to_sign_in_leads_on_to_the_page_that_was_wanted(dsn: str, anyio_backend: str) -> None:
+    """Whoever changes their mind on the way, or asks for the letter again, comes to the invitation all the same."""
+    there, wanted = "?next=%2Finvitations%2Fx", "/invitations/x"
+    async with mailing(dsn, registration="open") as (world, _), Browser(world) as browser:
+        for path, others in (("/login", ("/login/link", "/signup")), ("/login/link", ("/login",)), ("/signup", ("/login",))):
+            page = await browser.see(path + there)
+            assert page.value("next") == wanted
+            for other in others:
+                assert f'href="{other}{there}"' in page.html, path
+        for path in ("/login/link", "/signup"):
+            fields = {"email": "anna@example.org", "password": PASSWORD, "next": wanted}
+            assert f'href="{path}{there}"' in (await browser.send(path, fields)).html

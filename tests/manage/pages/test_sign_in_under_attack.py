@@ -11,7 +11,7 @@ from tests.world import World, living
 
 pytestmark = pytest.mark.anyio
 
-SESSIONS = "SELECT address FROM user_sessions"
+SESSIONS = "SELECT address FROM user_sessions ORDER BY created_at"
 FIRST = {"email": "first@example.org", "password": PASSWORD}
 
 
@@ -95,6 +95,17 @@ async def test_a_proxy_that_adds_a_line_below_a_forged_one_is_believed_alone(dsn
             answer = await browser.client.post("/login", data={"email": anna.email, "password": PASSWORD}, headers=lines)
         assert answer.status_code == 303
         assert await world.rows(SESSIONS) == [{"address": "198.51.100.4"}]
+
+
+async def test_a_proxy_seen_through_a_socket_for_both_kinds_of_address_is_the_same_proxy(dsn: str, anyio_backend: str) -> None:
+    """`--host ::` hears IPv4 too, from `::ffff:10.1.2.3`: that is 10.1.2.3, as proxy and as visitor."""
+    async with living(dsn, trusted_proxies="10.0.0.0/8") as world:
+        anna = await signed_up(world)
+        for peer, said in (("::ffff:10.1.2.3", "192.0.2.1, ::ffff:198.51.100.4"), ("::ffff:203.0.113.7", "192.0.2.1")):
+            async with Browser(world, peer) as browser:
+                typed = {"email": anna.email, "password": PASSWORD}
+                assert (await browser.send("/login", typed, x_forwarded_for=said)).status == 303
+        assert [row["address"] for row in await world.rows(SESSIONS)] == ["198.51.100.4", "203.0.113.7"]
 
 
 async def test_whoever_is_slowed_down_costs_the_account_nothing(world: World, anna: Person) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.domain.attempt import INVITATIONS
 from app.domain.role import RANKS, Role, may_change
 from app.store import invitations
 from tests.manage.pages.visitor import Browser, Page, Person, joined, signed_up
@@ -93,6 +94,7 @@ async def test_nobody_touches_who_is_more_or_gives_more_than_they_have(
         await world.run("UPDATE memberships SET role = :role WHERE user_id = :user", role=now.value, user=other.id)
         page = await browser.send(f"{path}/role", {"role": then.value})
         assert page.status == (303 if may_change(by, now, then) else 403), then
+        assert page.status == 303 or ("Invite somebody" in page.text) == (by is Role.MANAGER), "who may change some is back there"
         assert (await roles(world))["b@example.org"] == (then.value if page.status == 303 else now.value)
     await world.run("UPDATE memberships SET role = :role WHERE user_id = :user", role=now.value, user=other.id)
     page = await browser.send(f"{path}/remove")
@@ -126,6 +128,7 @@ async def test_the_last_owner_stays_until_there_is_another(world: World, browser
         page = await browser.send(f"{mine}/{path}", fields)
         assert page.status == 409
         assert "A project needs an owner: make another member one first" in page.text
+        assert page.html.count("<select") == 3, "the page with the members, where that is done"
     assert (await browser.send(f"{mine}/members/{bob.id}/role", {"role": "owner"})).status == 303
     assert (await browser.send(f"{mine}/leave")).goes_to == "/"
     assert await roles(world) == {"bob@example.org": "owner"}
@@ -162,6 +165,14 @@ async def test_an_invitation_is_taken_by_its_address_alone_and_once(world: World
         await his.sign_in(bob)
         pages = await asyncio.gather(his.send(path), his.send(path))
         assert {page.status for page in pages} == {303}
+        assert (await his.see(path)).goes_to == f"/projects/{world.project.id}", "there is nothing to accept any more"
+        assert await roles(world) == {"anna@example.org": "owner", "bob@example.org": "member"}
+        await world.run("DELETE FROM memberships WHERE user_id = :user", user=bob.id)
+        page = await his.see(path)
+        assert ("accepted already" in page.text, "Accept<" in page.html) == (True, False)
+        await joined(world, bob, Role.MEMBER)
+    page = await browser.see(path)
+    assert ("accepted already" in page.text, "open the link again" in page.text) == (True, False)
     assert await roles(world) == {"anna@example.org": "owner", "bob@example.org": "member"}
     assert await actions(world) == ["member.invited", "member.joined"]
     (row,) = await world.rows("SELECT i::text AS whole FROM invitations i")
@@ -205,6 +216,16 @@ async def test_what_is_wrong_with_an_invitation_is_said_beside_what_was_typed(
     assert await world.rows("SELECT 1 FROM invitations") == []
 
 
+async def test_whoever_sends_very_many_invitations_has_to_wait(world: World, browser: Browser, owner: Person) -> None:
+    """In words that say what there was too much of."""
+    for n in range(INVITATIONS.at_once):
+        await invited(world, browser, f"{n}@example.org")
+    page = await browser.send(f"/projects/{world.project.id}/invitations", {"email": "x@example.org", "role": "viewer"})
+    assert (page.status, page.value("email")) == (429, "x@example.org")
+    assert "Too many invitations. Try again in 10 minutes." in page.text
+    assert int(page.headers["retry-after"]) > 0
+
+
 async def test_a_free_project_has_three_members_however_many_come_at_once(planned: World) -> None:
     """Those invited count; at the limit the words are clear, and from 80 % on they come before."""
     anna = await signed_up(planned)
@@ -215,6 +236,9 @@ async def test_a_free_project_has_three_members_however_many_come_at_once(planne
         assert "“free”" in (await browser.see(f"{mine}/settings")).text
         names = [f"{n}@example.org" for n in range(5)]
         pages = await asyncio.gather(*(browser.send(f"{mine}/invitations", {"email": name, "role": "member"}) for name in names))
+        full = "This project has 3 of 3 members, those invited included: there is no room for more."
+        assert full in (await browser.see(f"{mine}/members")).text
+        assert full in (await browser.see(f"{mine}/settings")).text
     assert sorted(page.status for page in pages) == [200, 200, 400, 400, 400]
     assert "the plan of this project allows 3 members" in next(page.text for page in pages if page.status == 400).lower()
 

@@ -11,6 +11,7 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
@@ -23,7 +24,6 @@ from tests.world import World
 
 PASSWORD = "a long walk by the sea"
 ADDRESS = "203.0.113.9"
-_hashes: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class Page:
     def goes_to(self) -> str:
         """Where it sends the browser; empty where it stays."""
         return str(self.headers.get("location", ""))
+
+    def cookie(self, name: str) -> set[str]:
+        """How it sets a cookie: the attributes of this very one. A sign-in sets several."""
+        (line,) = [line for line in self.headers.get_list("set-cookie") if line.startswith(f"{name}=")]
+        return set(line.split("; ")[1:])
 
     def value(self, name: str) -> str | None:
         """What a field of its form shows; None where there is no such field."""
@@ -96,10 +101,9 @@ class Browser:
 
 
 async def signed_up(world: World, email: str = "anna@example.org", verified: bool = True) -> Person:
-    """An account, made past the pages: hashing takes time, so all of one password share a hash."""
-    _hashes.setdefault(PASSWORD, hash_of(PASSWORD))
+    """An account, made past the pages."""
     async with world.sessions() as session:
-        made = await users.create(session, email, _hashes[PASSWORD], await blackouts.now(session), verified)
+        made = await users.create(session, email, _hash_of_all(), await blackouts.now(session), verified)
         await session.commit()
     return Person(made.id, email, PASSWORD)
 
@@ -109,6 +113,12 @@ async def joined(world: World, person: Person, role: Role, project: UUID | None 
     async with world.sessions() as session:
         await memberships.add(session, project or world.project.id, person.id, role, await blackouts.now(session))
         await session.commit()
+
+
+@cache
+def _hash_of_all() -> str:
+    """Hashing takes time: all who are signed up share one."""
+    return hash_of(PASSWORD)
 
 
 def _named(headers: Mapping[str, str]) -> dict[str, str]:
