@@ -33,7 +33,7 @@ from app.manage.project_metrics import routes as metrics_routes
 from app.manage.reconcile import register
 from app.manage.sync import routes as sync_routes
 from app.manage.upsert import Upserts
-from app.notify.senders import check_settings
+from app.notify.senders import checking
 from app.outside import Outside
 from app.proxies import Proxies
 from app.settings import Settings
@@ -62,8 +62,7 @@ class Web:
         ingest, pages, events = (make_sessions(engine) for engine in self._engines)
         self.inbox = Inbox(ingest, margin, settings.ping_limit)
         self.ticker = Ticker(ingest, self.inbox)
-        self.is_https = settings.address.startswith("https://")
-        dress = Dress(self.is_https)
+        dress = Dress(settings.address.startswith("https://"))
         self._canary = CanaryDoor(ingest, settings.secret_key, dress)
         self._flushing: asyncio.Task[None] | None = None
         self._prefix = settings.prefix
@@ -73,7 +72,7 @@ class Web:
         )  # fmt: skip
         self.app.state.shared = Shared(
             sessions=pages, margin=margin, vault=Vault(settings.secret_key), base_url=settings.address,
-            min_period=settings.min_period, log_limit=settings.log_limit, check_channel=check_settings,
+            min_period=settings.min_period, log_limit=settings.log_limit, check_channel=checking(settings.allow_networks),
             api_limit=ApiLimit(settings.api_limit) if settings.api_limit else None,
             ping_email_domain=settings.ping_email_domain, proxies=Proxies(settings.trusted_proxies),
             sends_mail=bool(settings.smtp_host), registration_open=settings.registration == "open", plans=settings.plans,

@@ -5,7 +5,6 @@ async with screen(site, anna) as page:        # signed in
 """
 
 import asyncio
-import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -109,8 +108,9 @@ async def see(page: Page, path: str) -> None:
 
 
 def _is_wrong(line: ConsoleMessage) -> bool:
-    """A 503 is asked for again, by the page or by us, and a form in which something is wrong comes back with 400."""
-    return line.type in ("error", "warning") and not re.search("status of (400|503)", line.text)
+    """A form may be refused; a 503 is asked for again, by the page or by us."""
+    fine = ("status of 400", "status of 503")
+    return line.type in ("error", "warning") and not any(words in line.text for words in fine)
 
 
 async def token(site: Site, person: Person) -> str:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 PAGES = {
     "overview": "", "checks": "/monitors", "day": "/monitors?view=day", "wall": "/tv",
+    "incidents": "/incidents", "channels": "/channels", "new channel": "/channels/new?kind=webhook",
     "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log", "badges": "/badges",
 }  # fmt: skip
 PUBLIC = {"guide": "/docs", "guide start": "/docs/start", "guide table": "/docs/pings", "guide code": "/docs/self-hosting"}
@@ -35,12 +36,21 @@ async def of_checks(site: Site) -> dict[str, str]:
     }  # fmt: skip
 
 
+async def of_things(site: Site) -> dict[str, str]:
+    """The pages of single things."""
+    await site.world.deliver()
+    (incident,) = await site.world.rows("SELECT id FROM incidents ORDER BY opened_at DESC LIMIT 1")
+    (channel,) = await site.world.rows("SELECT id FROM channels WHERE NOT fallback")
+    one = f"/channels/{channel['id']}"
+    return {"incident": f"/incidents/{incident['id']}", "channel": one, "change channel": f"{one}/edit"}
+
+
 @pytest.mark.timeout(180)
 async def test_every_page_fits_and_is_accessible(site: Site, window: Browser, anna: Person) -> None:
     """WCAG 2.2 AA as far as a program can tell (axe), in light and dark; phones scroll down and never sideways."""
     await in_every_state(site.world)
     await site.world.sweep()
-    pages, complaints = {**PAGES, **await of_checks(site)}, list[str]()
+    pages, complaints = PAGES | await of_checks(site) | await of_things(site), list[str]()
     for theme in THEMES:
         for size, width in WIDTHS.items():
             async with screen(window, site, anna, theme, width) as page:

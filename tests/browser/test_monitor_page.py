@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.screen import Site, screen
+from tests.browser.screen import Site, screen, see
 from tests.manage.pages.visitor import Person
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ async def test_every_kind_of_schedule_is_made_with_its_meaning_told_while_typing
             ("cron", {"Expression": "30 2 * * 1-5", "Time zone": "Europe/Berlin"}, "At 02:30 on weekdays, Europe/Berlin."),
             ("oncalendar", {"Expression": "Sat *-*-* 04:00", "Time zone": "Asia/Tokyo"}, "Saturdays, Asia/Tokyo."),
         ):
-            await page.goto(f"{site.project}/monitors")
+            await see(page, f"{site.project}/monitors")
             await page.get_by_role("link", name="New check" if kind != "every" else "Make a check by hand").click()
             await expect(page.get_by_label("Name")).to_be_focused()
             await page.keyboard.type(f"made {kind}")
@@ -57,7 +57,7 @@ async def test_every_kind_of_schedule_is_made_with_its_meaning_told_while_typing
 async def test_a_wrong_expression_is_said_while_typing_and_beside_its_field(site: Site, window: Browser, anna: Person) -> None:
     """It is told at once, saved by nobody, and mended where it stands."""
     async with screen(window, site, anna) as page:
-        await page.goto(f"{site.project}/monitors/new")
+        await see(page, f"{site.project}/monitors/new")
         await page.get_by_label("At set times, by cron or OnCalendar").check()
         field = page.get_by_label("Expression")
         await field.fill("61 * * * *")
@@ -81,7 +81,7 @@ async def test_an_edit_tells_what_it_would_have_alerted_and_moves_the_deadline(s
         await world.advance(3600)
         await world.ping(check)
     async with screen(window, site, anna) as page:
-        await page.goto(f"{site.project}/monitors")
+        await see(page, f"{site.project}/monitors")
         await page.get_by_role("link", name="hourly").click()
         await page.get_by_role("link", name="Edit").click()
         await page.get_by_label("Every", exact=True).fill("2")
@@ -102,7 +102,7 @@ async def test_its_page_turns_with_it_and_shows_what_it_said_as_text(site: Site,
     world = site.world
     check = await world.check(name="nightly <i>backup</i>", timeout=3600, grace=600)
     async with screen(window, site, anna) as page:
-        await page.goto(f"{site.project}/monitors")
+        await see(page, f"{site.project}/monitors")
         await page.get_by_role("link", name="nightly <i>backup</i>").click()
         await expect(page.locator("#live")).to_have_text("Live")
         await page.evaluate("window.mark = 1")
@@ -137,7 +137,7 @@ async def test_its_page_turns_with_it_and_shows_what_it_said_as_text(site: Site,
 async def test_a_check_is_made_with_keys_alone(site: Site, window: Browser, anna: Person) -> None:
     """From the first field to the button; what has the focus is always seen, and typing is never interrupted."""
     async with screen(window, site, anna) as page:
-        await page.goto(f"{site.project}/monitors/new")
+        await see(page, f"{site.project}/monitors/new")
         await page.keyboard.type("by keys")
         for _ in range(4):
             await page.keyboard.press("Tab")
@@ -157,7 +157,7 @@ async def test_a_check_is_made_with_keys_alone(site: Site, window: Browser, anna
 async def test_all_of_it_works_with_scripts_off(site: Site, window: Browser, anna: Person) -> None:
     """The meaning by a button, the errors, the saving, the acts."""
     async with screen(window, site, anna, scripts=False) as page:
-        await page.goto(f"{site.project}/monitors/new")
+        await see(page, f"{site.project}/monitors/new")
         await page.get_by_label("Name").fill("plain")
         await page.get_by_label("At set times, by cron or OnCalendar").check()
         await page.get_by_label("Expression").fill("*/15 * * * *")

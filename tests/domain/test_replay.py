@@ -230,3 +230,31 @@ def test_a_rule_that_misses_too_much_is_cut_short() -> None:
     assert found.until < life.now
     assert found.count > MOST_ALERTS == len(found.alerts)
     assert found.count * 100 <= MOST_STEPS + 100
+
+
+def test_a_resume_after_a_run_that_ended_the_pause_changes_nothing() -> None:
+    """Under a shorter limit the run that began in the pause is over it before somebody resumed the monitor."""
+    patient = replace(EVERY_HOUR, max_runtime=5 * HOUR)
+    life = Life(Monitor(patient))
+    life.check_in(Signal.SUCCESS)
+    life.pause_or_resume()
+    life.now += MINUTE
+    life.check_in(Signal.START)
+    life.now += HOUR
+    life.pause_or_resume()
+    assert not replay(patient, life.past()).alerts
+    (alert,) = replay(replace(patient, max_runtime=MINUTE), life.past()).alerts
+    assert (alert.down.reason, alert.down.at, alert.over) == ("overrun", BEGIN + 2 * MINUTE, None)
+
+
+def test_what_was_heard_while_we_were_deaf_judges_no_silence_of_that_time() -> None:
+    """Others of us heard it: that there was a blackout nobody knew yet, and no silence was judged into it."""
+    life = Life(Monitor(EVERY_HOUR))
+    life.check_in(Signal.SUCCESS)
+    life.blackouts = (Blackout(BEGIN + HOUR, BEGIN + 2 * HOUR),)
+    late = Said(Signal.SUCCESS, BEGIN + 90 * MINUTE)
+    life.now = BEGIN + 2 * HOUR
+    past = replace(life.past(), heard=[*life.heard, late])
+    assert [a.down.at for a in replay(EVERY_HOUR, past).alerts] == []
+    heard_well = replace(past, horizon=Horizon(life.now - MARGIN))
+    assert [a.down.at for a in replay(EVERY_HOUR, heard_well).alerts] == [BEGIN + HOUR + 5 * MINUTE]

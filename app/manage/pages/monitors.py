@@ -16,7 +16,7 @@ from app.domain.uptime import stretches, uptime
 from app.manage import actions, glance
 from app.manage.access import Member, PageRoutes
 from app.manage.acting import Person
-from app.manage.api.wire import id_of
+from app.manage.api.wire import ID, id_of
 from app.manage.glance import KINDS, ORDER, Glance, Wanted
 from app.manage.pages.day import MOST_RUNS, axis, day
 from app.manage.pages.form import Form, Sent
@@ -24,7 +24,7 @@ from app.manage.pages.frame import go_to, render
 from app.manage.pages.overview import first_ping
 from app.manage.pages.strip import MOST, strip
 from app.manage.pages.when import When, short
-from app.store import blackouts, glances, monitors
+from app.store import blackouts, channels, glances, monitors
 from app.store.blackouts import Moment
 from app.store.glances import Hearer, RunGlance
 from app.visitor import SignedIn
@@ -52,10 +52,13 @@ async def monitors_page(request: Request, member: Member, visitor: SignedIn, ses
     wanted, moment = Wanted(**query), await blackouts.moment(session, house.margin)
     when = When(moment.now, visitor.zone)
     everything = await glance.of_project(session, member.project, moment)
-    found = [one for one in everything if wanted.fits(one)]
+    channel = request.query_params.get("channel", "")
+    heard = await channels.heard_of(session, member.project, id_of(channel)) if ID.fullmatch(channel) else None
+    found = [one for one in everything if wanted.fits(one) and (heard is None or one.id in heard)]
     page, is_last = _page(found, request.query_params.get("after", ""))
     by_day = request.query_params.get("view") == "day"
     kept = {name: value for name, value in query.items() if value} | ({"view": "day"} if by_day else {})
+    kept |= {"channel": channel} if heard is not None else {}
     counted = glance.counts(everything)
     start, hours = axis(when)
     rows = await (_days(session, member.project, page, start, moment) if by_day else _rows(session, member.project, page, moment))

@@ -25,6 +25,11 @@ class When:
             return f"{local:%H:%M}"
         return f"{local:%-d %b %H:%M}" if local.year == today.year else f"{local:%-d %b %Y}"
 
+    def second(self, at: datetime) -> str:
+        """As in 14:05:09, or 5 Dec 14:05:09 on another day."""
+        local, today = self._local(at), self._local(self.now)
+        return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{local:%-d %b %H:%M:%S}"
+
     def hour(self, at: datetime) -> str:
         """As in 14:00."""
         return f"{self._local(at):%H:%M}"

@@ -32,25 +32,36 @@ NOTED = "ARRAY['last_seen_at', 'expires_at']"  # of sessions, once a minute
 FIELDS = (
     "name", "email", "password", "present", "code", "token", "next", "role", "scope", "session", "zone", "theme", "address",
 )  # fmt: skip
-NO_FORM = re.compile(r"/(remove|revoke|again|leave|keep|role|accept|sessions|logout)$|^/invitations/|^/setup$|/confirm$|/open$")
+NO_FORM = re.compile(
+    r"/(remove|revoke|again|leave|keep|role|accept|sessions|logout|checks)$|^/invitations/|^/setup$|/confirm$|/open$"
+)
 """Forms of a single button, and what only a link leads to: an error page says what is wrong."""
 WORDS = (
     "", " ", "\t\n", "x", "0", "-1", "null", "None", "true", "[]", "{}", "../../etc/passwd", "<script>alert(1)</script>",
     "'; DROP TABLE users; --", "{{ 7*7 }}", "%s%n", "a\r\nSet-Cookie: x=y", "\0", "\x7f\x1b[31m", "\u202eevil", "\ufeff",
     "e\u0301" * 90, "\U0001f9ff" * 201, "x" * 255, "y" * 5000, "owner", "rw", "others", "Europe/Paris", "dark", "@", "a@b",
     "anna@example.org", "a@" + "b" * 300, "//evil.example", "/\\evil.example", "/projects/new", "1e999", "\uff19\uff19",
-    "00000000-0000-0000-0000-000000000000", PASSWORD,
+    "00000000-0000-0000-0000-000000000000", PASSWORD, "http://10.0.0.1/", "https://example.com/$NAME", "A: b\nC",
 )  # fmt: skip
 TEXTS = st.sampled_from(WORDS) | st.text(max_size=40)
 AS_BYTES = TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=40)
 PAIRS = st.lists(st.tuples(st.sampled_from(FIELDS).map(str.encode) | AS_BYTES, AS_BYTES), max_size=8)
 FORMS = PAIRS.map(lambda pairs: b"&".join(_quoted(name) + b"=" + _quoted(value) for name, value in pairs))
+CHANNEL = {
+    "kind": st.sampled_from([b"email", b"slack", b"webhook", b"pigeon"]), "hears": st.sampled_from([b"all", b"up", b"x"]),
+    **{name: AS_BYTES for name in ("url", "method", "headers", "body_down", "body_up", "secret", "drop", "renew", "everything")},
+}  # fmt: skip
 KNOWN = (
-    st.fixed_dictionaries({}, optional={name: AS_BYTES for name in FIELDS})
+    (
+        st.fixed_dictionaries({}, optional={name: AS_BYTES for name in FIELDS})
+        | st.fixed_dictionaries({"name": AS_BYTES, "address": AS_BYTES}, optional=CHANNEL)
+    )
     .map(lambda known: list(known.items()))
     .map(lambda pairs: b"&".join(name.encode() + b"=" + _quoted(value) for name, value in pairs))
 )
-FILES = ("/static/{version}/{name}", "/favicon.ico", "/projects/{project}/live")  # what is no page
+FILES = (  # what is no page
+    "/static/{version}/{name}", "/favicon.ico", "/projects/{project}/live", "/projects/{project}/incidents.csv",
+)  # fmt: skip
 LARGE = (b"name=" + b"x" * MOST_BYTES, b"a=b&" * (MOST_FIELDS + 1), b"&" * 1000, b"=" * 1000)
 FILE = b'--x\r\nContent-Disposition: form-data; name="name"; filename="a.exe"\r\n\r\nMZ\r\n--x--\r\n'
 BODIES = st.one_of(
@@ -77,6 +88,8 @@ COOKIES = st.dictionaries(
 QUERIES = FORMS | st.sampled_from([
     b"", b"done=", b"before=x", b"before=99999999999999999999", b"token=%00", b"next=%5C%5Cevil", b"%", b"&&&=", b"before=-1",
     b"done=%7B%7B", b"next=/%0d%0aX:y", b"token=%ff&token=x",
+    b"after=99999999999999999-f618072a-7bde-4eee-af63-71a77c5723bc",
+    b"since=0000-00-00&until=9999-12-31&state=x", b"channel=%00&test=x",
 ])  # fmt: skip
 OWN = ["own"] * 4
 NO_IDS = ["%00", "%ff", "x", "..%2f..", "00000000-0000-0000-0000-00000000000g", "%E2%80%AE"]
