@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.role import Action, Role, may
 from app.domain.schedule import describe
+from app.domain.snippets import Snippet, snippets, target
 from app.domain.uptime import Stretch, Uptime, stretches, uptime
 from app.errors import Invalid, NotFound
 from app.manage import standing
@@ -63,7 +64,7 @@ async def monitor_page(
         hearers=(await glances.hearers_of(session, member.project, [row.id]))[row.id],
         plot=durations.plot(newest, limit), took=durations.told(newest, limit), counted=len(newest),
         incidents=await shown(session, member.project, found[:INCIDENTS], when), more_incidents=len(found) > INCIDENTS,
-        badge=f"{house.base_url}/b/2/{row.badge_key}.svg", **_capability(member.role, row, house),
+        badge=f"{house.base_url}/b/2/{row.badge_key}.svg", **await _capability(session, member.role, row, house),
         **await _past(session, row, moment, when, query.get("days", "")),
         **await _runs(session, row, query.get("runs")), **await _log(session, row, house, query.get("log", "")),
     )  # fmt: skip
@@ -92,12 +93,23 @@ def _schedule(row: MonitorRow) -> str:
         return "a schedule that cannot be read: edit it"
 
 
-def _capability(role: Role, row: MonitorRow, house: Shared) -> dict[str, Any]:
-    """Where it is pinged, for those who may change it: whoever knows that may say that the job is well."""
+async def _capability(session: AsyncSession, role: Role, row: MonitorRow, house: Shared) -> dict[str, Any]:
+    """Where it is pinged and by what lines, for those who may change it: whoever knows that may say that the job is well."""
     if not may(role, Action.EDIT_MONITORS):
-        return {"ping_url": "", "ping_email": ""}
+        return {"ping_url": "", "ping_email": "", "snippets": ()}
     mail = f"{row.id}@{house.ping_email_domain}" if house.ping_email_domain else ""
-    return {"ping_url": f"{house.base_url}/ping/{row.id}", "ping_email": mail}
+    return {
+        "ping_url": f"{house.base_url}/ping/{row.id}", "ping_email": mail, "snippets": await _snippets(session, row, house),
+    }  # fmt: skip
+
+
+async def _snippets(session: AsyncSession, row: MonitorRow, house: Shared) -> Sequence[Snippet]:
+    """Lines to copy; none for a row whose schedule makes no sense."""
+    key = (await accounts.project(session, row.project_id)).ping_key
+    try:
+        return snippets(target(house.base_url, row.id, key, row.slug, row.name, rule_of(row).schedule))
+    except (ValueError, Invalid):
+        return ()
 
 
 async def _past(session: AsyncSession, row: MonitorRow, moment: Moment, when: When, asked: str) -> dict[str, Any]:

@@ -72,7 +72,8 @@ async def new_page(request: Request, member: Member, visitor: SignedIn, session:
     """An empty one, but for what most will want."""
     there = await channels.listed(session, member.project)
     form = check_form.fresh(visitor.zone, [str(row.id) for row in there])
-    return await _page(request, session, member, Before(None), form, When(now, visitor.zone))
+    rule = check_form.rule(form, check_form.read(form, 1, True), NEW_RULE, NEW_ZONE, now)
+    return await _page(request, session, member, Before(None), form, When(now, visitor.zone), rule=rule)
 
 
 @pages.post("/projects/{project}/monitors/new", Action.EDIT_MONITORS)
