@@ -111,10 +111,16 @@ async def shown_on_pages(world: World, browser: Browser, word: str) -> dict[str,
     """The form of every page that is looked at, and of forms that come back."""
     paths = [route.path for pages in PAGES for route in pages.router.routes if "GET" in route.methods]  # type: ignore[attr-defined]
     found: dict[str, Any] = {}
-    for path in sorted({path.replace("{project}", str(world.project.id)) for path in paths if "static" not in path}):
+    (incident,) = await world.rows("SELECT id FROM incidents")
+    channel = (await world.rows("SELECT id FROM channels WHERE kind = 'webhook' ORDER BY created_at, id"))[0]
+    ids = {"{project}": str(world.project.id), "{incident}": str(incident["id"]), "{channel}": str(channel["id"])}
+    for template in sorted({path for path in paths if "static" not in path}):
+        path = template
+        for name, value in ids.items():
+            path = path.replace(name, value)
         page = await browser.see(f"{path}?next=/{word}" if "\n" not in word else path)
         assert page.status in (200, 303, 404, 410), (path, page.text)
-        found[path.replace(str(world.project.id), "")] = form_of(page.html)
+        found[template] = form_of(page.html)
     for path in ("/login", "/login/link", "/signup", "/projects", f"/projects/{world.project.id}/invitations", "/account/look"):
         async with Browser(world, "198.51.100.1") as other:
             sender = browser if path.startswith(("/projects", "/account")) else other

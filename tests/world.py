@@ -44,7 +44,7 @@ class World:
             database_url=dsn,
             secret_key=SECRET_KEY,
             _env_file=None,
-            **{"base_url": "http://missedbeat.test", "min_period": 1, **settings},
+            **{"base_url": "http://missedbeat.test", "min_period": 1, "allow_networks": str(LOOPBACK), **settings},
         )
         self.web = Web(self.settings, dsn)
         self.asking = Patient(self.web)

@@ -159,10 +159,10 @@ class Outcome:
 
 
 def compose(told: Told, *, base_url: str, status_now: str | None = None) -> Message:
-    """The words for what happened. `status_now` (new, up, late, down, paused; None: not known) is said where it is no
-    longer what is told. Never holds a ping URL or id: the only link is the incident's."""
+    """The words for what happened. `base_url`: where people find the project's pages. `status_now` (new, up, late, down, paused;
+    None: not known) is said where it is no longer what is told. Never holds a ping URL or id: the only link is the incident's."""
     incident = quote(clean(told.incident_id, NAME_LIMIT), safe="")
-    link = f"{base_url.rstrip('/')}/api/v3/incidents/{incident}" if incident else ""
+    link = f"{base_url.rstrip('/')}/incidents/{incident}" if incident else ""
     return Message(
         kind=told.kind,
         title=_title(told),

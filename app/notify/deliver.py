@@ -149,7 +149,7 @@ def render(claimed: Claimed, base_url: str) -> Message:
     if claimed.output:
         told = replace(told, output=claimed.output.decode("utf-8", "replace"))
     try:
-        return compose(told, base_url=base_url, status_now=claimed.status_now)
+        return compose(told, base_url=f"{base_url}/projects/{claimed.project}", status_now=claimed.status_now)
     except Exception:  # rendering must never cost an alert
         log.exception("message not rendered, a plain one is sent", delivery=str(claimed.id))
         return plain(told)

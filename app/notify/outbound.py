@@ -241,6 +241,19 @@ def check_url(given: object, *, field: str = "url") -> httpx.URL:
     return url
 
 
+def check_address(given: str, allowed: Sequence[Network]) -> None:
+    """Refuse at once a URL whose host is an address, or a name of this machine, that would be refused when connecting. Any other
+    name may lead elsewhere by then. `given` is one that `check_url` took. Raises Invalid."""
+    url = httpx.URL(given)
+    host = url.host.lower().rstrip(".")
+    here = host == "localhost" or host.endswith(".localhost")
+    if here or is_numeric(host):
+        try:
+            judge(url.host, url.port or (443 if url.scheme == "https" else 80), ["127.0.0.1" if here else host], allowed)
+        except OutboundError as error:
+            raise Invalid(f"url: {error.words}") from None
+
+
 def outcome_of(answer: Answer, now: datetime, *, hide: Iterable[str]) -> Outcome:
     """What an HTTP answer means to any channel; a channel that knows better says so itself. `hide`: secrets that a receiver
     might repeat in its answer; `now` is what a Retry-After with a date is counted from."""

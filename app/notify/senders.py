@@ -2,7 +2,7 @@
 says things stands in its own module."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ from app.domain.message import Outcome, Parcel, Verdict
 from app.errors import Invalid
 from app.notify import email, slack, webhook
 from app.notify.email import Mailer
-from app.notify.outbound import Outbound
+from app.notify.outbound import Network, Outbound, check_address
 
-__all__ = ["SENDERS", "Mailer", "Outbound", "Outcome", "Parcel", "Post", "Verdict", "check_settings"]
+__all__ = ["SENDERS", "Mailer", "Outbound", "Outcome", "Parcel", "Post", "Verdict", "check_settings", "checking"]
 
 TIME_LIMIT = 20.0  # seconds for one attempt, whatever it does
 
@@ -75,3 +75,16 @@ def check_settings(kind: str, given: Mapping[str, Any]) -> Checked:
     if sender is None:
         raise Invalid(f"kind: choose one of {', '.join(sorted(SENDERS))}")
     return sender.check_settings(given)
+
+
+def checking(allowed: Sequence[Network]) -> Callable[[str, Mapping[str, Any]], Checked]:
+    """The same for a service that may reach these networks of its own besides public addresses: whoever makes a channel is told
+    at once of an address that would be refused when connecting."""
+
+    def check(kind: str, given: Mapping[str, Any]) -> Checked:
+        settings, secrets = check_settings(kind, given)
+        if "url" in secrets:
+            check_address(secrets["url"], allowed)
+        return settings, secrets
+
+    return check

@@ -5,14 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, literal, select, true, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.domain.retry import pause_after
 from app.errors import NotFound
 from app.store import detours, outbox
-from app.store.tables import ChannelRow, DeliveryRow
+from app.store.tables import ChannelRow, DeliveryRow, MonitorRow, SubscriptionRow
 
+Sent = tuple[DeliveryRow, str | None]
+"""A delivery, with the name of its channel; None once that is deleted."""
 WORKS = {"failures": 0, "failing_since": None, "open_until": None}
 
 
@@ -40,6 +44,31 @@ async def listed(session: AsyncSession, project: UUID) -> list[ChannelRow]:
 async def ids(session: AsyncSession, project: UUID) -> list[UUID]:
     """What `*` means: all of the project's channels as of now."""
     return [row.id for row in await listed(session, project)]
+
+
+async def counts(session: AsyncSession, project: UUID) -> dict[UUID, int]:
+    """How many monitors each channel hears of; those that hear of none are left out."""
+    query = select(SubscriptionRow.channel_id, func.count()).where(SubscriptionRow.project_id == project)
+    return {channel: count for channel, count in await session.execute(query.group_by(SubscriptionRow.channel_id))}
+
+
+async def heard_of(session: AsyncSession, project: UUID, channel: UUID) -> set[UUID]:
+    """The monitors that a channel hears of; none for a channel that is not there."""
+    query = select(SubscriptionRow.monitor_id).where(SubscriptionRow.project_id == project)
+    return set((await session.execute(query.where(SubscriptionRow.channel_id == channel))).scalars())
+
+
+async def hear_of_all(session: AsyncSession, project: UUID, channel: UUID) -> None:
+    """From now on the channel hears of all monitors that there are."""
+    there = select(MonitorRow.project_id, MonitorRow.id, literal(channel)).where(MonitorRow.project_id == project)
+    rows = postgresql.insert(SubscriptionRow).from_select(["project_id", "monitor_id", "channel_id"], there)
+    await session.execute(rows.on_conflict_do_nothing())
+
+
+async def hear_of_none(session: AsyncSession, project: UUID, channel: UUID) -> None:
+    """From now on the channel hears of no monitor."""
+    mine = (SubscriptionRow.project_id == project, SubscriptionRow.channel_id == channel)
+    await session.execute(delete(SubscriptionRow).where(*mine))
 
 
 async def edit(session: AsyncSession, project: UUID, channel: UUID, columns: dict[str, Any]) -> None:
@@ -94,7 +123,15 @@ async def deliveries(session: AsyncSession, project: UUID, channel: UUID, limit:
     return list((await session.execute(query.order_by(DeliveryRow.seq.desc()).limit(limit))).scalars())
 
 
-async def delivery(session: AsyncSession, project: UUID, delivery_id: UUID) -> tuple[DeliveryRow, str | None]:
+async def last_deliveries(session: AsyncSession, project: UUID) -> dict[UUID, DeliveryRow]:
+    """The newest delivery of each channel of the project; those without one are left out."""
+    newest = select(DeliveryRow).where(DeliveryRow.project_id == project, DeliveryRow.channel_id == ChannelRow.id)
+    last = aliased(DeliveryRow, newest.order_by(DeliveryRow.seq.desc()).limit(1).lateral())
+    query = select(last).select_from(ChannelRow).join(last, true()).where(ChannelRow.project_id == project)
+    return {row.channel_id: row for row in (await session.execute(query)).scalars()}
+
+
+async def delivery(session: AsyncSession, project: UUID, delivery_id: UUID) -> Sent:
     """One delivery of this project, with its channel's name. Raises NotFound for any other id."""
     query = _with_names().where(DeliveryRow.project_id == project, DeliveryRow.id == delivery_id)
     found = (await session.execute(query)).one_or_none()
@@ -103,17 +140,15 @@ async def delivery(session: AsyncSession, project: UUID, delivery_id: UUID) -> t
     return found[0], found[1]
 
 
-async def of_incident(session: AsyncSession, project: UUID, incident: UUID) -> Sequence[tuple[DeliveryRow, str | None]]:
+async def of_incident(session: AsyncSession, project: UUID, incident: UUID) -> Sequence[Sent]:
     """Every delivery of an incident, oldest first, each with its channel's name."""
     query = _with_names().where(DeliveryRow.project_id == project, DeliveryRow.incident_id == incident)
     return [(row, name) for row, name in await session.execute(query.order_by(DeliveryRow.seq))]
 
 
-async def of_incidents(
-    session: AsyncSession, project: UUID, wanted: Sequence[UUID]
-) -> dict[UUID, list[tuple[DeliveryRow, str | None]]]:
+async def of_incidents(session: AsyncSession, project: UUID, wanted: Sequence[UUID]) -> dict[UUID, list[Sent]]:
     """The same of several incidents, in one query."""
-    found: dict[UUID, list[tuple[DeliveryRow, str | None]]] = {incident: [] for incident in wanted}
+    found: dict[UUID, list[Sent]] = {incident: [] for incident in wanted}
     query = _with_names().where(DeliveryRow.project_id == project, DeliveryRow.incident_id.in_(wanted))
     for row, name in await session.execute(query.order_by(DeliveryRow.seq)):
         if row.incident_id is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import uvicorn
-from playwright.async_api import Browser, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 from app.connection import configured
 from app.serve import open_socket
@@ -91,13 +91,26 @@ async def screen(
             wrong.append(f"asked {request.url}")
 
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("console", lambda line: wrong.append(f"{line.type}: {line.text}") if line.type in ("error", "warning") else None)
+    page.on("console", lambda line: wrong.append(f"{line.type}: {line.text}") if _is_wrong(line) else None)
     page.on("request", foreign)
     try:
         yield page
         assert not wrong, wrong
     finally:
         await context.close()
+
+
+async def see(page: Page, path: str) -> None:
+    """Go to a page; again as a person would where the machine stood still and it says that it is back in a moment."""
+    async with asyncio.timeout(60):
+        while (answer := await page.goto(path)) is None or answer.status == 503:
+            await asyncio.sleep(0.5)
+
+
+def _is_wrong(line: ConsoleMessage) -> bool:
+    """A form may be refused; a 503 is asked for again, by the page or by us."""
+    fine = ("status of 400", "status of 503")
+    return line.type in ("error", "warning") and not any(words in line.text for words in fine)
 
 
 async def token(site: Site, person: Person) -> str:

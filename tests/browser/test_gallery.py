@@ -10,13 +10,14 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
 
 from tests.browser.past import in_every_state
-from tests.browser.screen import WIDTHS, Site, screen
+from tests.browser.screen import WIDTHS, Site, screen, see
 from tests.manage.pages.visitor import Person
 
 pytestmark = pytest.mark.anyio
 
 PAGES = {
     "overview": "", "checks": "/monitors", "day": "/monitors?view=day", "wall": "/tv",
+    "incidents": "/incidents", "channels": "/channels", "new channel": "/channels/new?kind=webhook",
     "settings": "/settings", "members": "/members", "keys": "/keys", "log": "/log", "badges": "/badges",
 }  # fmt: skip
 PUBLIC = {"guide": "/docs", "guide start": "/docs/start", "guide table": "/docs/pings", "guide code": "/docs/self-hosting"}
@@ -24,16 +25,36 @@ KEPT = os.environ.get("SCREENS", "")
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
+async def of_checks(site: Site) -> dict[str, str]:
+    """The pages of a check that is down and of one that runs, and of its form."""
+    rows = await site.world.rows("SELECT unique_key, name FROM monitors")
+    paths = {row["name"]: f"/monitors/{row['unique_key']}" for row in rows}
+    down, running = paths["nightly backup"], paths["invoice export"]
+    return {
+        "check": running, "check-down": f"{down}?days=30", "check-edit": f"{running}/edit", "check-new": "/monitors/new",
+        "check-delete": f"{down}/delete",
+    }  # fmt: skip
+
+
+async def of_things(site: Site) -> dict[str, str]:
+    """The pages of single things."""
+    await site.world.deliver()
+    (incident,) = await site.world.rows("SELECT id FROM incidents ORDER BY opened_at DESC LIMIT 1")
+    (channel,) = await site.world.rows("SELECT id FROM channels WHERE NOT fallback")
+    one = f"/channels/{channel['id']}"
+    return {"incident": f"/incidents/{incident['id']}", "channel": one, "change channel": f"{one}/edit"}
+
+
 @pytest.mark.timeout(180)
 async def test_every_page_fits_and_is_accessible(site: Site, window: Browser, anna: Person) -> None:
     """WCAG 2.2 AA as far as a program can tell (axe), in light and dark; phones scroll down and never sideways."""
     await in_every_state(site.world)
     await site.world.sweep()
-    complaints = []
+    pages, complaints = PAGES | await of_checks(site) | await of_things(site), list[str]()
     for theme in THEMES:
         for size, width in WIDTHS.items():
             async with screen(window, site, anna, theme, width) as page:
-                for name, path in PAGES.items():
+                for name, path in pages.items():
                     complaints += await looked_at(page, f"{name} {theme} {size}", site.project + path)
     assert not complaints, "\n".join(complaints)
 
@@ -52,7 +73,7 @@ async def test_every_public_page_fits_and_is_accessible(site: Site, window: Brow
 
 async def looked_at(page: Page, name: str, path: str) -> list[str]:
     """What is wrong with a page."""
-    await page.goto(path)
+    await see(page, path)
     if KEPT:
         await page.screenshot(path=Path(KEPT) / f"{name.replace(' ', '-')}.png", full_page=True)
     complaints = []

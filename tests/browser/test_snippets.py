@@ -15,7 +15,7 @@ from app.domain.snippets import snippets, target
 from app.manage.pages.frame import HEADERS, TEMPLATES, url
 from app.manage.pages.static import static_path
 from app.web import shared
-from tests.browser.screen import WIDTHS, Site, screen
+from tests.browser.screen import WIDTHS, Site, screen, see
 from tests.browser.test_gallery import KEPT
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ async def test_one_kind_is_open_at_a_time_with_and_without_scripts(site: Site, w
     """The first to begin with; by keys as well. Only with scripts is there a button, which copies the text as it stands."""
     site.world.web.app.add_api_route("/trial", trial)
     async with screen(window, site, scripts=scripts) as page:
-        await page.goto("/trial")
+        await see(page, "/trial")
         shown = page.locator(".snippets pre:visible")
         await expect(shown).to_have_text(TO_COPY[0].text)
         await page.get_by_text("Kubernetes", exact=True).focus()
@@ -63,7 +63,7 @@ async def test_what_there_is_to_copy_fits_and_is_accessible(site: Site, window: 
     site.world.web.app.add_api_route("/trial", trial)
     for width in (WIDTHS["phone"], WIDTHS["laptop"]):
         async with screen(window, site, theme="dark" if width == WIDTHS["phone"] else "light", width=width) as page:
-            await page.goto("/trial")
+            await see(page, "/trial")
             opened = "document.querySelectorAll('details').forEach((one) => { one.removeAttribute('name'); one.open = true; })"
             await page.evaluate(opened)
             assert not await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

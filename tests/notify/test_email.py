@@ -101,9 +101,9 @@ async def test_a_mail_arrives_whole() -> None:
     text = part(mail, "plain")
     assert text.startswith("No check-in came.\n\nSince: 2026-03-01 02:05:00 UTC\nExpected: every 10 s\n")
     assert "  line one\n  <b>line two</b>\n" in text
-    assert text.rstrip().endswith("https://beat.example/api/v3/incidents/i-1")
+    assert text.rstrip().endswith("https://beat.example/incidents/i-1")
     assert "line one\n&lt;b&gt;line two&lt;/b&gt;" in part(mail, "html")
-    assert Tags(part(mail, "html")).links == ["https://beat.example/api/v3/incidents/i-1"]
+    assert Tags(part(mail, "html")).links == ["https://beat.example/incidents/i-1"]
     assert mail.defects == []
 
 
@@ -143,7 +143,7 @@ async def test_hostile_words_change_neither_headers_nor_html(evil: str) -> None:
     seen = Tags(part(mail, "html"))
     assert seen.seen <= {"html", "head", "meta", "title", "body", "h2", "p", "table", "tr", "td", "pre", "a"}
     assert len(seen.links) == 1
-    assert str(seen.links[0]).startswith("https://beat.example/api/v3/incidents/")
+    assert str(seen.links[0]).startswith("https://beat.example/incidents/")
     assert not any(char in part(mail, kind) + str(mail["Subject"]) for char in "\x00\u202e\u2028" for kind in ("plain", "html"))
     assert all(len(line) <= 998 for line in receiver.raw[0].split(b"\r\n"))
 

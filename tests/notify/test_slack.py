@@ -79,7 +79,7 @@ async def test_a_message_arrives_as_blocks_and_is_delivered() -> None:
     assert shown[:2] == ["DOWN: nightly-backup", "No check-in came."]
     assert "Since: 2026-03-01 02:05:00 UTC" in shown
     assert "Last output:\nline one\nline two" in shown
-    assert texts(payload["blocks"], "mrkdwn") == ["<https://beat.example/api/v3/incidents/i-1|Incident>"]
+    assert texts(payload["blocks"], "mrkdwn") == ["<https://beat.example/incidents/i-1|Incident>"]
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
@@ -96,7 +96,7 @@ def test_hostile_words_are_shown_as_written(field: str, evil: str) -> None:
     payload = slack.payload(message(**{field: evil}))
     ours = texts(payload["blocks"], "mrkdwn")
     assert len(ours) == 1
-    assert ours[0].startswith("<https://beat.example/api/v3/incidents/")
+    assert ours[0].startswith("<https://beat.example/incidents/")
     assert ours[0].count("<") == ours[0].count(">") == ours[0].count("|") == 1
     for text in (payload["text"].replace(ours[0], ""), ours[0][1:-1]):
         assert "<" not in text

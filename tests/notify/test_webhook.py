@@ -92,7 +92,7 @@ async def test_a_down_arrives_as_documented_and_signed() -> None:
             "since": "2026-03-01T02:05:00Z",
             "reason": "missed",
             "explain": "No check-in came.",
-            "incident_url": "https://beat.example/api/v3/incidents/i-1",
+            "incident_url": "https://beat.example/incidents/i-1",
         },
     }
 

@@ -2,17 +2,13 @@
 for a signing secret that was made here: it is shown once."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic
-from app.domain.audit_action import AuditAction
 from app.errors import Invalid
 from app.manage import actions
 from app.manage.acting import Program
@@ -31,16 +27,14 @@ from app.manage.api.described.channels import (
 from app.manage.api.described.incidents import Deliveries
 from app.manage.api.given import Fields
 from app.manage.api.wire import ChannelId, id_of, instant
-from app.store import audit_entries, blackouts, channels
-from app.store.audit_entries import Actor, Entry
+from app.manage.channel import HEARS, LONGEST_NAME, Wanted, change, make, remove
+from app.store import blackouts, channels
 from app.store.tables import ChannelRow, DeliveryRow
 from app.web import Given, House, Now, Session, Shared, Writer, caller_of, transaction, writer_of
 
 routes = APIRouter(tags=["channels"])
 
 OURS = ("kind", "name", "hears", "api_key")  # what is not a setting of the kind
-HEARS = ("all", "down", "up")
-LONGEST_NAME = 100
 LAST_DELIVERIES = 20
 PATIENCE = 25.0  # seconds
 LOOK_EVERY = 0.1
@@ -60,16 +54,8 @@ async def create_channel(caller: Writer, actor: Program, session: Session, house
     if kind is None:
         raise Invalid("kind: say which kind of channel it is to be")
     name, hears = fields.line("name", LONGEST_NAME) or "", fields.choice("hears", HEARS) or "all"
-    settings, secrets = house.check_channel(kind, own)
-    row: dict[str, Any] = {
-        "project_id": caller.project, "id": uuid4(), "kind": kind, "name": name, "settings": settings, "hears": hears,
-        "created_at": now,
-    }  # fmt: skip
-    row["secret"] = _sealed(house, caller.project, row["id"], secrets)
-    await channels.add(session, row)
-    await _log(session, actor, AuditAction.CHANNEL_CREATED, ChannelRow(**row), now)
-    made = {"secret": secrets["secret"]} if "secret" in secrets and not own.get("secret") else {}
-    return JSONResponse(shape(ChannelRow(**row)) | made, 201)
+    row, secret = await make(session, house, actor, caller.project, kind, Wanted(name, hears, own), now)
+    return JSONResponse(shape(row) | ({"secret": secret} if secret else {}), 201)
 
 
 @routes.get("/channels/{channel}", response_model=Channel)
@@ -88,22 +74,15 @@ async def edit_channel(
     fields, own = Fields(given), _settings(given)
     if fields.has("kind") and given["kind"] != row.kind:
         raise Invalid("kind: this cannot be changed; make another channel")
-    said = {"name": fields.line("name", LONGEST_NAME), "hears": fields.choice("hears", HEARS)}
-    columns: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    if own:
-        columns |= _replaced(house, row, own)
-    await channels.edit(session, row.project_id, row.id, columns)
-    await _log(session, actor, AuditAction.CHANNEL_CHANGED, row, now, sorted(columns))
+    wanted = Wanted(fields.line("name", LONGEST_NAME), fields.choice("hears", HEARS), own or None)
+    await change(session, house, actor, row, wanted, now)
     return JSONResponse(shape(await channels.get(session, row.project_id, row.id)))
 
 
 @routes.delete("/channels/{channel}", response_model=Channel)
 async def delete_channel(channel: ChannelId, caller: Writer, actor: Program, session: Session, now: Now) -> JSONResponse:
     """Delete a channel for good; what waits for it is not told through it any more. Answers with what it was."""
-    row = await channels.get(session, caller.project, id_of(channel))
-    await channels.remove(session, caller.project, row.id, now)
-    await _log(session, actor, AuditAction.CHANNEL_DELETED, row, now)
-    return JSONResponse(shape(row))
+    return JSONResponse(shape(await remove(session, actor, caller.project, id_of(channel), now)))
 
 
 @routes.post(
@@ -151,30 +130,9 @@ def shape(row: ChannelRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _log(
-    session: AsyncSession, actor: Actor, action: AuditAction, row: ChannelRow, now: datetime, changed: Sequence[str] = ()
-) -> None:
-    """Which parts were changed, never to what: settings may be secrets."""
-    details = {"channel": str(row.id), **({"changed": list(changed)} if changed else {})}
-    await audit_entries.write(session, actor, Entry(action, f"{row.kind} {row.name}".strip(), row.project_id, details), now)
-
-
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
     """What is left for the kind, which refuses what it does not know."""
     return {name: value for name, value in given.items() if name not in OURS}
-
-
-def _replaced(house: Shared, row: ChannelRow, own: dict[str, Any]) -> dict[str, Any]:
-    """New settings as columns; the signing secret in use stays where no other is given."""
-    kept = {} if row.secret is None else house.vault.open(row.project_id, row.id, row.secret)
-    if kept.get("secret") and not own.get("secret"):
-        own = {**own, "secret": kept["secret"]}
-    settings, secrets = house.check_channel(row.kind, own)
-    return {"settings": settings, "secret": _sealed(house, row.project_id, row.id, secrets)}
-
-
-def _sealed(house: Shared, project: UUID, channel: UUID, secrets: dict[str, str]) -> bytes | None:
-    return house.vault.seal(project, channel, secrets) if secrets else None
 
 
 async def _settled(house: Shared, project: UUID, delivery: UUID, until: float) -> DeliveryRow:

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from app.domain.evidence import explain
 from app.domain.tokens import unique_key
+from app.manage.acting import Program
 from app.manage.api.delivery_shape import shape as delivery_shape
 from app.manage.api.described.incidents import Deliveries, Delivery, Explained, Incident, Incidents
 from app.manage.api.wire import EXAMPLE_ID, PAGE, Before, IncidentId, id_of, instant, read_before
@@ -46,10 +47,10 @@ async def list_incident_deliveries(incident: IncidentId, caller: Writer, session
 
 
 @routes.post("/incidents/{incident}/acknowledge", response_model=Incident)
-async def acknowledge_incident(incident: IncidentId, caller: Writer, session: Session, now: Now) -> JSONResponse:
+async def acknowledge_incident(incident: IncidentId, caller: Writer, actor: Program, session: Session, now: Now) -> JSONResponse:
     """Somebody has seen it: reminders stop. The first time counts."""
     row = await incidents.get(session, caller.project, id_of(incident))
-    await incidents.acknowledge(session, caller.project, row.id, now)
+    await incidents.acknowledge(session, caller.project, row.id, now, actor.words)
     return JSONResponse(shape(await incidents.get(session, caller.project, row.id), may_write=True))
 
 

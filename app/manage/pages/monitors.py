@@ -16,7 +16,7 @@ from app.domain.uptime import stretches, uptime
 from app.manage import actions, glance
 from app.manage.access import Member, PageRoutes
 from app.manage.acting import Person
-from app.manage.api.wire import id_of
+from app.manage.api.wire import ID, id_of
 from app.manage.glance import KINDS, ORDER, Glance, Wanted
 from app.manage.pages.day import MOST_RUNS, axis, day
 from app.manage.pages.form import Form, Sent
@@ -24,7 +24,7 @@ from app.manage.pages.frame import go_to, render
 from app.manage.pages.overview import first_ping
 from app.manage.pages.strip import MOST, strip
 from app.manage.pages.when import When, short
-from app.store import blackouts, glances, monitors
+from app.store import blackouts, channels, glances, monitors
 from app.store.blackouts import Moment
 from app.store.glances import Hearer, RunGlance
 from app.visitor import SignedIn
@@ -52,10 +52,13 @@ async def monitors_page(request: Request, member: Member, visitor: SignedIn, ses
     wanted, moment = Wanted(**query), await blackouts.moment(session, house.margin)
     when = When(moment.now, visitor.zone)
     everything = await glance.of_project(session, member.project, moment)
-    found = [one for one in everything if wanted.fits(one)]
+    channel = request.query_params.get("channel", "")
+    heard = await channels.heard_of(session, member.project, id_of(channel)) if ID.fullmatch(channel) else None
+    found = [one for one in everything if wanted.fits(one) and (heard is None or one.id in heard)]
     page, is_last = _page(found, request.query_params.get("after", ""))
     by_day = request.query_params.get("view") == "day"
     kept = {name: value for name, value in query.items() if value} | ({"view": "day"} if by_day else {})
+    kept |= {"channel": channel} if heard is not None else {}
     counted = glance.counts(everything)
     start, hours = axis(when)
     rows = await (_days(session, member.project, page, start, moment) if by_day else _rows(session, member.project, page, moment))
@@ -64,7 +67,7 @@ async def monitors_page(request: Request, member: Member, visitor: SignedIn, ses
         wanted=wanted, total=len(everything), found=len(found), counted=counted, down=counted.get("down", 0), states=ORDER,
         sentence=glance.sentence(glance.counts(found)), tags=glance.tags(everything), kinds=_kinds(everything),
         rows=rows, hours=hours, by_day=by_day, query={k: v for k, v in kept.items() if k != "view"},
-        next_page="" if is_last else urlencode(kept | {"after": str(page[-1].id)}),
+        next_page="" if is_last else urlencode(kept | {"after": page[-1].row["unique_key"]}),
         base_url=house.base_url, **(await first_ping(session, member) if not everything else {}),
     )  # fmt: skip
 
@@ -93,8 +96,8 @@ async def _chosen(session: AsyncSession, project: UUID, form: Form, status: Stat
 
 
 def _page(found: Sequence[Glance], after: str) -> tuple[list[Glance], bool]:
-    """Fifty from behind the one of this id on, and whether they are the last."""
-    start = next((n + 1 for n, one in enumerate(found) if after and str(one.id) == after), 0)
+    """Fifty from behind the one of this key on, and whether they are the last."""
+    start = next((n + 1 for n, one in enumerate(found) if after and one.row["unique_key"] == after), 0)
     page = list(islice(found, start, start + PAGE))
     return page, start + PAGE >= len(found)
 

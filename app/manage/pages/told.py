@@ -1,12 +1,19 @@
 """Who was told of an incident and how that went, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from app.manage.pages.when import short
 from app.store.tables import DeliveryRow
 
 LONGEST_ANSWER = 200
+NOTHING = 0.1  # seconds
+OUTCOMES = {
+    "delivered": "took it", "retry": "did not take it, and is tried again", "limited": "asked us to wait",
+    "unauthorised": "refused our credentials", "gone": "says that it is gone", "refused": "refused it",
+}  # fmt: skip
 OF = {"monitor.down": "this", "monitor.up": "the recovery", "channel.failed": "a channel that failed"}
 
 
@@ -19,6 +26,44 @@ class Told:
     words: str
     at: datetime | None
     answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened: when, how it looks (`down`, `up`, `seen`, `closed`, or the state of a delivery), in words, and
+    more about it, such as what a receiver said."""
+
+    at: datetime
+    look: str
+    words: str
+    more: str = ""
+
+
+def attempts(row: DeliveryRow, channel: str | None) -> list[Step]:
+    """Each try to hand a message over, what the receiver said to it, and how it ended where no try ended it."""
+    name, what = channel or "A channel that was deleted", OF.get(row.told["kind"], "it")
+    steps = [_tried(name, what, tried) for tried in row.attempts]
+    if row.state == "suppressed":
+        steps.append(Step(row.settled_at or row.created_at, row.state, f"{name} was not told of {what}", row.reason or ""))
+    elif row.state == "waiting" and row.tries:
+        steps.append(Step(row.due_at, "waiting", f"{name} is tried again"))
+    elif row.state in ("waiting", "sending"):
+        steps.append(Step(row.created_at, "waiting", f"{name} is being told of {what}"))
+    return steps
+
+
+def _tried(name: str, what: str, tried: Mapping[str, Any]) -> Step:
+    outcome, status = str(tried.get("outcome")), tried.get("status")
+    answer = f"{tried.get('answer') or ''}"[:LONGEST_ANSWER]
+    more = [answer, f"status {status}" if status else "", _took(tried.get("took"))]
+    look = outcome if outcome == "delivered" else "dead" if outcome in ("refused", "gone") else "failing"
+    words = f"{name} was told of {what}" if outcome == "delivered" else f"{name} {OUTCOMES.get(outcome, outcome)}"
+    return Step(datetime.fromisoformat(str(tried["at"])), look, words, " · ".join(part for part in more if part))
+
+
+def _took(seconds: float | None) -> str:
+    """How long somebody kept us waiting; empty where that was nothing."""
+    return f"took {short(seconds)}" if seconds is not None and seconds >= NOTHING else ""
 
 
 def told(deliveries: Iterable[tuple[DeliveryRow, str | None]]) -> list[Told]:

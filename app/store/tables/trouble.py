@@ -30,7 +30,7 @@ class TransitionRow(Base):
 
 
 class IncidentRow(Base):
-    """Trouble from open to close; one open per monitor."""
+    """Trouble from open to close; one open per monitor. `acknowledged_by`: whom, in words; empty where that was not noted."""
 
     __tablename__ = "incidents"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -44,6 +44,7 @@ class IncidentRow(Base):
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]
     acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str] = mapped_column(server_default="")
     __table_args__ = (
         ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         Index("incidents_one_open", "project_id", "monitor_id", unique=True, postgresql_where=text("closed_at IS NULL")),
