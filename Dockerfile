@@ -13,6 +13,7 @@ RUN tools/bin/pip wheel --require-hashes --no-deps --no-build-isolation --only-b
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY migrations migrations
+COPY docs docs
 RUN tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
     && tools/bin/pip --python /opt/missedbeat/bin/python install --no-index --no-deps wheels/*.whl \
     && tools/bin/pip --python /opt/missedbeat/bin/python check \

@@ -15,6 +15,7 @@ from app.events.record import Recorder
 from app.events.routes import events_routes
 from app.garbage import spare_what_stays
 from app.health import health_routes
+from app.ingest.by_hand import ByHand
 from app.ingest.canary import CanaryDoor
 from app.ingest.inbox import Inbox
 from app.ingest.read import Reader
@@ -79,8 +80,8 @@ class Web:
         reader = Reader(settings.ping_body_limit, settings.trusted_proxies)
         self._translator = Translator(self.inbox, reader, Upserts(self.app.state.shared), dress)
         self._pings = PingRoutes(self.inbox, reader, self._translator, dress)
-        self.app.state.passwords = self._passwords = Passwords()
-        self.live = self.app.state.live = Live(pages)
+        self.app.state.passwords, self.app.state.live = self._passwords, self.live = Passwords(), Live(pages)
+        self.app.state.heard_by_hand = ByHand(self.inbox)
         answer_errors(self.app, error_page)
         send_to_sign_in(self.app)
         self.recorder = Recorder(events, margin, timedelta(seconds=settings.min_period), register)
@@ -90,7 +91,6 @@ class Web:
             *api_routes(self.app, docs=settings.docs, beside=events_routes(self.recorder)), *ROUTES,
         ]  # fmt: skip
         self.app.router.default = self._translator.or_snitch(self.app.router.default)
-        self.is_https: bool = self.app.state.shared.is_https
         self._outside = Outside(self.app, self.is_https)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -112,6 +112,11 @@ class Web:
                 await self._translator(call, receive, send)
                 return
         await self._outside(scope, receive, send)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by https: what the connection itself refuses says so too."""
+        return bool(self.app.state.shared.is_https)
 
     def accepting(self) -> bool:
         """Whether pings are taken: the inbox runs, and a tick was committed just now."""

@@ -38,6 +38,7 @@ from app.errors import (
     Unavailable,
     in_words,
 )
+from app.one_by_one import OneByOne
 from app.outside import OPEN
 from app.proxies import Proxies
 from app.store import accounts, blackouts, keys
@@ -82,6 +83,7 @@ class Shared:
     plans: bool = False  # whether a project that somebody makes on the pages is on the free plan
     registration_open: bool = False  # whether anybody may sign up; else whoever was invited
     written: ByteCache = field(default_factory=ByteCache)  # checks as the API wrote them, by their stamps (store/listings.py)
+    replays: OneByOne = field(default_factory=OneByOne)  # what settings would have alerted, found for one who asks after another
 
     @property
     def is_https(self) -> bool:

@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -24,6 +25,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those first that start processes and wait for them: what is long and begins late is all that runs at the end."""
     items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no look for garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ Clock changes:
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 
 from cronsim import CronSim, CronSimError
@@ -29,7 +30,7 @@ from app.errors import Invalid
 
 _YEARS = range(1970, 2200)  # where systemd stops; a 29 February on a given weekday is at most 40 years away
 _WALL = datetime(2000, 1, 1)  # noqa: DTZ001 (a clock on the wall has no zone)
-_ALIASES = {
+ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -38,7 +39,7 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-CRON = "cron takes five fields (minute, hour, day of month, month, day of week), no seconds, or one of " + ", ".join(_ALIASES)
+CRON = "cron takes five fields (minute, hour, day of month, month, day of week), no seconds, or one of " + ", ".join(ALIASES)
 FORMS = f"{CRON}; OnCalendar reads like 'Mon..Fri *-*-* 03:00'"
 CRONTAB = "Celery's crontab takes five fields (minute, hour, day of month, month, day of week 0-6 from Sunday)"
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 6))
@@ -48,41 +49,99 @@ _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NUMBERS = {name: number for number, name in enumerate(_MONTHS, 1)} | {name: number for number, name in enumerate(_WEEKDAYS)}
 
 
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What an expression names, for words. `days`: of the month, -1 its last, -2 the one before; `weekdays`: Sunday is 0,
+    each with which of its kind in the month, -1 the last, 0 all; `either`: a day that is in one of both is enough;
+    `last_weekday`: the last day from Monday to Friday of the month is a day too."""
+
+    hours: frozenset[int]
+    minutes: frozenset[int]
+    seconds: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[tuple[int, int]]
+    either: bool = False
+    last_weekday: bool = False
+    years: frozenset[int] = frozenset(_YEARS)
+
+
+def cron_fields(expression: str) -> Fields:
+    """Of an expression that `read_cron` takes."""
+    cron = _cron(expression)
+    days = {-1 if day == CronSim.LAST else day for day in cron.days if day != CronSim.LAST_WEEKDAY}
+    weekdays = {(day % 7, 0) if isinstance(day, int) else (day[0] % 7, max(day[1], -1)) for day in cron.weekdays}
+    return Fields(
+        frozenset(cron.hours), frozenset(cron.minutes), frozenset(cron.seconds), frozenset(days), frozenset(cron.months),
+        frozenset(weekdays), not cron.day_and, CronSim.LAST_WEEKDAY in cron.days,
+    )  # fmt: skip
+
+
+def on_calendar_fields(text: str) -> Fields:
+    """Of a line that `read_on_calendar` takes."""
+    spec = _on_calendar(text)
+    return Fields(
+        frozenset(spec.hours), frozenset(spec.minutes), frozenset(spec.seconds), frozenset(spec.days), frozenset(spec.months),
+        frozenset(((day + 1) % 7, 0) for day in spec.weekdays), years=frozenset(spec.years),
+    )  # fmt: skip
+
+
+def crontab_fields(expression: str) -> Fields:
+    """Of an expression that `read_crontab` takes."""
+    minutes, hours, days, months, weekdays = _crontab(expression)
+    return Fields(
+        frozenset(hours), frozenset(minutes), frozenset([0]), frozenset(days), frozenset(months),
+        frozenset((day, 0) for day in weekdays),
+    )  # fmt: skip
+
+
 def read_cron(expression: str) -> tuple[Wall, Change]:
     """Debian's five fields as cronsim reads them. Raises Invalid."""
-    text = _ALIASES.get(expression, expression)
-    fields = text.split()
-    if len(fields) != 5:
-        raise Invalid(f"schedule: {expression!r} is not cron; {CRON}")
-    try:
-        cron = CronSim(text, _WALL)
-    except CronSimError as error:
-        why = str(error).lower().replace("bad day-of-month", "no month it names has such a day, so it never fires")
-        raise Invalid(f"schedule: {expression!r} is not cron ({why}); {CRON}") from None
-    follows_real_time = fields[0].startswith("*") or fields[1].startswith("*")
+    cron = _cron(expression)
+    follows_real_time = any(part.startswith("*") for part in cron.parts[1:3])
     wall = Wall(_YEARS, cron.months, cron.hours, cron.minutes, cron.seconds, cron.match_day)
     return wall, Change.REAL_TIME if follows_real_time else Change.RUN_LATE
 
 
+def _cron(expression: str) -> CronSim:
+    text = ALIASES.get(expression, expression)
+    fields = text.split()
+    if len(fields) != 5:
+        raise Invalid(f"schedule: {expression!r} is not cron; {CRON}")
+    try:
+        return CronSim(text, _WALL)
+    except CronSimError as error:
+        why = str(error).lower().replace("bad day-of-month", "no month it names has such a day, so it never fires")
+        raise Invalid(f"schedule: {expression!r} is not cron ({why}); {CRON}") from None
+
+
 def read_on_calendar(text: str) -> Wall:
     """One line of systemd's, without a zone, as oncalendar reads it. Raises Invalid."""
-    try:
-        spec = BaseIterator(text, _WALL)
-    except OnCalendarError as error:
-        raise Invalid(f"schedule: {text!r} is neither cron nor OnCalendar ({str(error).lower()}); {FORMS}") from None
+    spec = _on_calendar(text)
     return Wall(
         spec.years, spec.months, spec.hours, spec.minutes, spec.seconds, lambda day: spec.match_dow(day) and spec.match_dom(day)
     )
 
 
+def _on_calendar(text: str) -> BaseIterator:
+    try:
+        return BaseIterator(text, _WALL)
+    except OnCalendarError as error:
+        raise Invalid(f"schedule: {text!r} is neither cron nor OnCalendar ({str(error).lower()}); {FORMS}") from None
+
+
 def read_crontab(expression: str) -> Wall:
     """Celery's five fields as its `crontab_parser` reads them: a range may go over the end (`22-4`), names count by their first
     three letters in any field, and a step stands after `*` or a range. Raises Invalid."""
+    minutes, hours, days, months, weekdays = _crontab(expression)
+    return Wall(_YEARS, months, hours, minutes, [0], lambda day: day.day in days and day.isoweekday() % 7 in weekdays)
+
+
+def _crontab(expression: str) -> list[set[int]]:
     fields = expression.lower().split()
     if len(fields) != len(_FIELDS):
         raise Invalid(f"schedule: {expression!r} is no crontab; {CRONTAB}")
-    minutes, hours, days, months, weekdays = (_field(text, *field) for text, field in zip(fields, _FIELDS, strict=True))
-    return Wall(_YEARS, months, hours, minutes, [0], lambda day: day.day in days and day.isoweekday() % 7 in weekdays)
+    return [_field(text, *field) for text, field in zip(fields, _FIELDS, strict=True)]
 
 
 def _field(text: str, name: str, least: int, most: int) -> set[int]:

@@ -184,6 +184,15 @@ def describe(schedule: Schedule) -> str:
             return f"when its scheduler says{next_due}"
 
 
+def by_line(calendar: OnCalendar) -> tuple[OnCalendar, ...]:
+    """Each of its lines by itself, with the zone that it is read in taken out of it."""
+    lines = []
+    for text in dict.fromkeys(calendar.expression.splitlines()):
+        head, _, last = text.rpartition(" ")
+        lines.append(OnCalendar(head, last) if head and last in _zones() else OnCalendar(text, calendar.zone))
+    return tuple(lines)
+
+
 def written(schedule: Schedule) -> str:
     """What stands for it where schedules are shown and taken back as text; nothing for a period."""
     match schedule:
@@ -232,9 +241,4 @@ def _compile(calendar: Cron | OnCalendar | Crontab) -> tuple[Line, ...]:
         return (Line(*read_cron(calendar.expression), ZoneInfo(calendar.zone)),)
     if isinstance(calendar, Crontab):
         return (Line(read_crontab(calendar.expression), Change.PUT_OFF, ZoneInfo(calendar.zone)),)
-    lines = []
-    for text in dict.fromkeys(calendar.expression.splitlines()):
-        head, _, last = text.rpartition(" ")
-        body, zone = (head, last) if head and last in _zones() else (text, calendar.zone)
-        lines.append(Line(read_on_calendar(body), Change.LEFT_OUT, ZoneInfo(zone)))
-    return tuple(lines)
+    return tuple(Line(read_on_calendar(line.expression), Change.LEFT_OUT, ZoneInfo(line.zone)) for line in by_line(calendar))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -23,6 +24,17 @@ OF_PROJECT = text(f"""
 OF_MONITOR = text(f"SELECT {COLUMNS} FROM monitors m WHERE m.badge_key = :key")  # noqa: S608
 TAGS = text("""
     SELECT DISTINCT tag FROM monitors m, string_to_table(m.tags, ' ') AS tag WHERE m.project_id = :project AND tag <> ''""")
+CHECKS = text("""
+    SELECT id, coalesce(nullif(name, ''), nullif(slug, ''), 'unnamed') AS name, badge_key FROM monitors
+    WHERE project_id = :project ORDER BY lower(name), id""")
+
+
+class Badged(NamedTuple):
+    """A monitor that has a badge, by the name that the badge shows."""
+
+    id: UUID
+    name: str
+    badge_key: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +70,8 @@ async def key_of(session: AsyncSession, project: UUID) -> UUID:
 async def tags(session: AsyncSession, project: UUID) -> list[str]:
     """Every tag that a monitor of the project has, sorted."""
     return sorted((await session.execute(TAGS, {"project": project})).scalars())
+
+
+async def checks(session: AsyncSession, project: UUID) -> list[Badged]:
+    """Every monitor of the project, by name."""
+    return [Badged(*row) for row in await session.execute(CHECKS, {"project": project})]

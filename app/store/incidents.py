@@ -7,8 +7,15 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.replay import ByHand
 from app.errors import NotFound
 from app.store.tables import IncidentRow, TransitionRow
+
+LOOKED_THROUGH = 2000
+BY_HAND = text("""
+    SELECT at, reason = 'paused' FROM transitions
+    WHERE project_id = :project AND monitor_id = :monitor AND n > :oldest AND at >= :since AND reason IN ('paused', 'resumed')
+    ORDER BY n""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,13 @@ async def transitions(
     if before is not None:
         query = query.where(TransitionRow.at < before)
     return list((await session.execute(query.order_by(TransitionRow.n.desc()).limit(limit))).scalars())
+
+
+async def by_hand(session: AsyncSession, project: UUID, monitor: UUID, since: datetime, newest: int) -> list[ByHand]:
+    """When a monitor was paused and resumed from an instant on, oldest first, as far as its last LOOKED_THROUGH transitions say,
+    of which the newest is number `newest`."""
+    given = {"project": project, "monitor": monitor, "since": since, "oldest": newest - LOOKED_THROUGH}
+    return [ByHand(at, paused) for at, paused in await session.execute(BY_HAND, given)]
 
 
 # Of a monitor only the oldest go, so that what is kept still chains; and never one whose successor is kept, so that the audits

@@ -219,3 +219,9 @@ async def subscribe(session: AsyncSession, project: UUID, monitor: UUID, channel
     await session.execute(delete(SubscriptionRow).where(*mine))
     rows = [{"project_id": project, "monitor_id": monitor, "channel_id": channel} for channel in channels]
     await insert_all(session, SubscriptionRow, rows)
+
+
+async def subscribed(session: AsyncSession, project: UUID, monitor: UUID) -> list[UUID]:
+    """The channels that hear of it."""
+    query = select(SubscriptionRow.channel_id).where(SubscriptionRow.project_id == project, SubscriptionRow.monitor_id == monitor)
+    return list((await session.execute(query)).scalars())

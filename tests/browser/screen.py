@@ -91,7 +91,7 @@ async def screen(
             wrong.append(f"asked {request.url}")
 
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("console", lambda line: wrong.append(f"{line.type}: {line.text}") if is_amiss(line) else None)
+    page.on("console", lambda line: wrong.append(f"{line.type}: {line.text}") if _is_wrong(line) else None)
     page.on("request", foreign)
     try:
         yield page
@@ -100,9 +100,17 @@ async def screen(
         await context.close()
 
 
-def is_amiss(line: ConsoleMessage) -> bool:
-    """Whether what the browser noted is a mistake of the page; that a form was refused is none."""
-    return line.type in ("error", "warning") and "status of 400" not in line.text
+async def see(page: Page, path: str) -> None:
+    """Go to a page; again as a person would where the machine stood still and it says that it is back in a moment."""
+    async with asyncio.timeout(60):
+        while (answer := await page.goto(path)) is None or answer.status == 503:
+            await asyncio.sleep(0.5)
+
+
+def _is_wrong(line: ConsoleMessage) -> bool:
+    """A form may be refused; a 503 is asked for again, by the page or by us."""
+    fine = ("status of 400", "status of 503")
+    return line.type in ("error", "warning") and not any(words in line.text for words in fine)
 
 
 async def token(site: Site, person: Person) -> str:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 
 from app.domain.role import Role
 from app.notify.email import Mailer
-from tests.browser.screen import Site, listening, screen
+from tests.browser.screen import Site, listening, screen, see
 from tests.manage.pages.visitor import Person, joined, signed_up
 from tests.receivers import HttpReceiver, MailReceiver, Reply
 from tests.world import World, living
@@ -81,7 +81,7 @@ async def make(page: Page, kind: str, **fields: str) -> None:
 async def test_a_channel_of_each_kind_is_made_tested_and_heard(office: Office, window: Browser) -> None:
     """By hand, with the answer of the receiver on the page without a reload."""
     async with screen(window, office.site, office.owner) as page:
-        await page.goto(office.site.project)
+        await see(page, office.site.project)
         await make(page, "E-mail", Name="On call", Address="ops@example.org")
         await page.get_by_role("button", name="Send a test").click()
         await expect(page.locator("#test")).to_contain_text("The receiver took the test message")
@@ -112,7 +112,7 @@ async def test_a_channel_of_each_kind_is_made_tested_and_heard(office: Office, w
 async def test_a_refusal_is_quoted_and_a_private_address_refused_beside_its_field(office: Office, window: Browser) -> None:
     """Words that say what to do; what was typed is still there. With scripts off, as all of it works so."""
     async with screen(window, office.site, office.owner, scripts=False) as page:
-        await page.goto(office.site.project)
+        await see(page, office.site.project)
         await make(page, "Slack", Name="chat", URL="http://10.0.0.7/hook")
         await expect(page.locator("#url-wrong")).to_contain_text("10.0.0.7 is not a public address")
         await expect(page.get_by_label("URL")).to_have_attribute("aria-describedby", "url-wrong")
@@ -136,7 +136,7 @@ async def test_an_incident_is_told_seen_and_closed_before_ones_eyes(office: Offi
     check = await world.check(name=EVIL, timeout=3600, grace=60, channels="*")
     await world.ping(check)
     async with screen(window, office.site, office.owner) as page:
-        await page.goto(f"{office.site.project}/incidents")
+        await see(page, f"{office.site.project}/incidents")
         await expect(page.locator("#live")).to_have_text("Live")
         await expect(page.locator(".empty")).to_contain_text("Nothing was ever down")
         await world.advance(3600 + 60 + 31)
@@ -164,7 +164,7 @@ async def test_the_filter_answers_while_somebody_types(office: Office, window: B
     for name in ("nightly backup", "rotate logs"):
         await world.ping(await world.check(name=name), "/fail")
     async with screen(window, office.site, office.owner) as page:
-        await page.goto(f"{office.site.project}/incidents")
+        await see(page, f"{office.site.project}/incidents")
         await expect(page.locator("tbody tr")).to_have_count(2)
         await page.get_by_label("Find").press_sequentially("back")
         await expect(page.locator("tbody tr")).to_have_count(1)

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.screen import Site, screen
+from tests.browser.screen import Site, screen, see
 from tests.manage.pages.visitor import Person
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +18,7 @@ async def test_a_first_ping_turns_the_page_up_and_silence_down_without_a_reload(
     """The empty project shows a line to run; the ping it sends appears, then its silence as an incident, then its return."""
     world = site.world
     async with screen(window, site, anna) as page:
-        await page.goto(site.project)
+        await see(page, site.project)
         await expect(page.get_by_role("heading", name="Waiting for your first ping")).to_be_visible()
         await expect(page.locator("#live")).to_have_text("Live")
         await page.evaluate("window.mark = 1")
@@ -45,7 +45,7 @@ async def test_a_filter_answers_while_somebody_types_and_keeps_its_place(site: S
     for name in ("backup of db", "backup of files", "report"):
         await world.ping(await world.check(name=name))
     async with screen(window, site, anna) as page:
-        await page.goto(f"{site.project}/monitors")
+        await see(page, f"{site.project}/monitors")
         rows = page.locator("#checks tbody tr")
         await expect(rows).to_have_count(3)
         find = page.get_by_label("Find")
@@ -76,7 +76,7 @@ async def test_whoever_comes_back_sees_what_is_so_and_a_session_that_ended_is_sa
     check = await world.check(name="nightly")
     await world.ping(check)
     async with screen(window, site, anna) as page:
-        await page.goto(site.project)
+        await see(page, site.project)
         await expect(page.locator("#live")).to_have_text("Live")
         hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true}); "
         await page.evaluate(hide % "true" + "document.dispatchEvent(new Event('visibilitychange'))")
@@ -98,7 +98,7 @@ async def test_without_scripts_everything_is_there_by_reload(site: Site, window:
     world = site.world
     check = await world.check(name="nightly", timeout=3600)
     async with screen(window, site, anna, scripts=False) as page:
-        await page.goto(site.project)
+        await see(page, site.project)
         await expect(page.locator(".standing")).to_contain_text("1 new")
         await world.ping(check)
         await page.reload()

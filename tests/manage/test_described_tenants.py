@@ -225,7 +225,8 @@ async def operations(world: World) -> list[APIOperation[Any, Any, Any, Any]]:
     return sorted(found, key=lambda one: one.method == "delete")
 
 
-@pytest.mark.parametrize("examples", [3, pytest.param(20, marks=[pytest.mark.prove, pytest.mark.timeout(600)])])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", [3, pytest.param(20, marks=pytest.mark.prove)])
 async def test_what_is_anothers_is_like_what_is_nobodys_wherever_it_is_named(world: World, examples: int) -> None:
     """Paths, queries, bodies and events, of v1 to v3: status, body and headers are the same and hold nothing that was not
     asked with, and not a byte of the other project is changed."""

@@ -137,8 +137,8 @@ async def test_every_example_body_is_taken_as_it_stands(world: World) -> None:
                 assert answer.status_code in (200, 201), (path, answer.text)
                 sent.add(f"{method} {path.removeprefix('/api/v3/')}")
     assert sent == {
-        "post checks", "post checks/{check}", "post channels", "post channels/{channel}", "post keys", "post projects/{project}",
-        "post events",
+        "post checks", "post checks/{check}", "post checks/{check}/simulate", "post channels", "post channels/{channel}",
+        "post keys", "post projects/{project}", "post events",
     }  # fmt: skip
     assert (await world.api("GET", "projects/")).json()["projects"][0]["ping_key"] == world.project.ping_key
 

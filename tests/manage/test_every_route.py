@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 FORM = {"name": "stolen", "role": "viewer", "scope": "rw", "email": "stolen@example.org", "address": "x", "session": "others"}
-NOBODYS = ("/static/", "/favicon.ico", "/api/docs/assets/", "/badge/", "/b/")  # what may be kept
+NOBODYS = ("/static/", "/docs", "/favicon.ico", "/api/docs/assets/", "/badge/", "/b/")  # what may be kept
 SECRETS = ("secret", "badge_key", "rest", "states", "version", "name", "n")  # in paths, and no ids of a project's things
 OPEN = (
     "/api/v3/status",

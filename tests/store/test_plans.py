@@ -17,14 +17,14 @@ from app.clock import monotonic
 from app.domain.state import Signal
 from app.ingest.ping import Ping, Target
 from app.ingest.record import record
-from app.store import blackouts, claims
+from app.store import blackouts, claims, deletions
 from app.store.accounts import NewProject
 from app.store.addresses import Address
 from app.store.claims import Room
 from app.sweeper.audit import audit_once
 from app.sweeper.breaker import Breaker
 from app.sweeper.count import count_once
-from app.sweeper.prune import keep_partitions, prune_once
+from app.sweeper.prune import BATCH, keep_partitions, prune_once
 from app.sweeper.sweep import sweep
 from tests.events.saying import Program, entry
 from tests.large import Size
@@ -100,12 +100,32 @@ async def test_what_the_api_shows_is_read_by_index(grown: World) -> None:
         "projects/", "badges/", "blackouts/", "status/",
     ]  # fmt: skip
     await hold(*(lambda path=path: grown.api("GET", path) for path in paths))
+    await hold(lambda: grown.api("POST", f"{one}/simulate/", {"timeout": 300}))
     urls = [badges["*"]["svg"], badges["prod"]["json3"], f"/b/2/{check['badge_key']}.svg"]
     await hold(*(lambda url=url: grown.client.get(url) for url in urls))
     await hold(lambda: grown.client.get(f"/projects/{grown.project.id}/metrics/", headers=key))
     (spoken,) = await grown.rows("SELECT max(n) AS n FROM check_ins WHERE monitor_id = :id AND body IS NOT NULL", id=check["id"])
     if spoken["n"]:
         await hold(lambda: grown.api("GET", f"{one}/pings/{spoken['n']}/body"))
+
+
+async def test_a_replay_reads_its_own_check_ins_page_by_page(grown: World) -> None:
+    """Of a job that is heard all the time the newest 20,000, whatever else was heard in these days."""
+    check = await grown.check(timeout=60, grace=60)
+    await grown.run(
+        """INSERT INTO check_ins (project_id, monitor_id, n, received_at, signal, scheme, method, remote_addr, user_agent)
+            SELECT project_id, id, n, missedbeat_now() - (22000 - n) * interval '15 s', 'success', '', '', '', ''
+            FROM monitors, generate_series(1, 22000) AS n WHERE id = :id""",
+        id=UUID(check["uuid"]),
+    )
+    await grown.run("UPDATE monitors SET heard = 22000 WHERE id = :id", id=UUID(check["uuid"]))
+    with plans() as sent:
+        answer = await grown.api("POST", f"checks/{check['uuid']}/simulate/")
+    assert (answer.status_code, answer.json()["check_ins"], answer.json()["alerts"]) == (200, 20_000, [])
+    pages = [asked for asked in sent if "check_in_log" in asked.statement]
+    assert len(pages) == 10
+    assert complaints(sent) == []
+    await grown.api("DELETE", f"checks/{check['uuid']}")
 
 
 async def test_what_the_api_changes_is_found_by_index(grown: World) -> None:
@@ -296,3 +316,27 @@ async def test_the_few_checks_with_a_tag_are_found_among_the_many_of_a_project(g
     assert [check["uuid"] for check in (await grown.api("GET", "checks/?tag=prod")).json()["checks"]] == [one["uuid"]]
     assert len((await grown.api("GET", "checks/")).json()["checks"]) == 1 + 2 * MOST
     await grown.run("DELETE FROM monitors WHERE project_id = :project", project=grown.project.id)
+
+
+# ---- What is given up
+
+
+async def test_a_deleted_project_is_found_by_index_batch_by_batch(grown: World) -> None:
+    """Each batch reads about as much as it deletes, however much others have, to the last of it."""
+    (gone,) = await grown.rows("SELECT id FROM projects WHERE name = 'project 7'")
+    await grown.run("UPDATE projects SET delete_at = missedbeat_now() WHERE id = :id", id=gone["id"])
+    rows = 0
+    with plans() as sent:
+        while batch := await a_batch(grown):
+            rows += batch
+    assert complaints(sent) == []
+    assert rows > MOST
+    assert await grown.rows("SELECT 1 FROM projects WHERE id = :id", id=gone["id"]) == []
+
+
+async def a_batch(world: World) -> int:
+    """One transaction of the worker; returns how many rows went."""
+    async with world.sessions() as session:
+        deleted = await deletions.go_on(session, await blackouts.now(session), BATCH)
+        await session.commit()
+    return deleted

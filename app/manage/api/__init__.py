@@ -14,6 +14,7 @@ from app.manage.api.docs import docs_routes
 from app.manage.api.incidents import routes as incidents
 from app.manage.api.keys import routes as keys
 from app.manage.api.projects import routes as projects
+from app.manage.api.simulation import routes as simulation
 from app.manage.api.status import routes as status
 from app.manage.api.wire import Problem
 
@@ -27,7 +28,7 @@ REFUSALS = {
     429: "More calls a minute than this key may make; Retry-After says when to go on",
     503: "Nothing was changed: try again",
 }
-RESOURCES = (checks, check_history, channels, incidents, blackouts, badges, keys, projects, status)
+RESOURCES = (checks, check_history, simulation, channels, incidents, blackouts, badges, keys, projects, status)
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {number: {"model": Problem, "description": why} for number, why in REFUSALS.items()}

@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from app.domain.role import Action, may
 from app.domain.span import in_words
+from app.domain.tokens import unique_key
 from app.domain.unseen import UNSEEN
 from app.errors import TooMany
 from app.manage.pages.static import static_path
@@ -59,13 +60,14 @@ TEMPLATES = Environment(
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail`, `may`, `day`, `moment` and these
-    values. What it does not know is an error, never a blank."""
+    """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail`, `may`, `day`, `moment`, `key_of`
+    and these values. What it does not know is an error, never a blank."""
     house = shared(request)
     given = {
         "url": lambda path: url(house, path), "static": lambda name: url(house, static_path(name)),
         "visitor": getattr(request.state, "visitor", None), "theme": _theme(request), "sends_mail": house.sends_mail,
         "may": lambda role, action: may(role, Action[action]), "day": day, "moment": _moment,
+        "key_of": unique_key,
     }  # fmt: skip
     return _packed(request, HTMLResponse(TEMPLATES.get_template(template).render({**given, **values}), status, HEADERS))
 

@@ -67,7 +67,7 @@ async def monitors_page(request: Request, member: Member, visitor: SignedIn, ses
         wanted=wanted, total=len(everything), found=len(found), counted=counted, down=counted.get("down", 0), states=ORDER,
         sentence=glance.sentence(glance.counts(found)), tags=glance.tags(everything), kinds=_kinds(everything),
         rows=rows, hours=hours, by_day=by_day, query={k: v for k, v in kept.items() if k != "view"},
-        next_page="" if is_last else urlencode(kept | {"after": str(page[-1].id)}),
+        next_page="" if is_last else urlencode(kept | {"after": page[-1].row["unique_key"]}),
         base_url=house.base_url, **(await first_ping(session, member) if not everything else {}),
     )  # fmt: skip
 
@@ -96,8 +96,8 @@ async def _chosen(session: AsyncSession, project: UUID, form: Form, status: Stat
 
 
 def _page(found: Sequence[Glance], after: str) -> tuple[list[Glance], bool]:
-    """Fifty from behind the one of this id on, and whether they are the last."""
-    start = next((n + 1 for n, one in enumerate(found) if after and str(one.id) == after), 0)
+    """Fifty from behind the one of this key on, and whether they are the last."""
+    start = next((n + 1 for n, one in enumerate(found) if after and one.row["unique_key"] == after), 0)
     page = list(islice(found, start, start + PAGE))
     return page, start + PAGE >= len(found)
 

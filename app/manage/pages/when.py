@@ -1,7 +1,7 @@
 """Instants as one person reads them: in their zone, and how long ago."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 SHORT = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -39,6 +39,25 @@ class When:
         local = self._local(at)
         return at - timedelta(hours=local.hour % 3, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
 
+    def local_days(self, count: int) -> list[date]:
+        """The last days on the reader's calendar, today the last."""
+        today = self._local(self.now).date()
+        return [today - timedelta(days=n) for n in reversed(range(count))]
+
+    def midnights(self, count: int) -> list[datetime]:
+        """When each of these days began."""
+        return [self._began(day) for day in self.local_days(count)]
+
+    def local_months(self, count: int) -> list[date]:
+        """The first days of the last months, this one's the last."""
+        today = self._local(self.now).date()
+        whole = today.year * 12 + today.month - 1
+        return [date((whole - n) // 12, (whole - n) % 12 + 1, 1) for n in reversed(range(count))]
+
+    def first_days(self, count: int) -> list[datetime]:
+        """When each of these months began."""
+        return [self._began(day) for day in self.local_months(count)]
+
     def ago(self, at: datetime | None) -> str:
         """As in 3 min ago, or in 2 h; never for none."""
         if at is None:
@@ -52,6 +71,9 @@ class When:
     def machine(self, at: datetime) -> str:
         """For programs that read the page."""
         return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    def _began(self, day: date) -> datetime:
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(ZoneInfo(self.zone))

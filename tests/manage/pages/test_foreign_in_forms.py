@@ -71,6 +71,7 @@ async def in_a_project(world: World, browser: Browser, email: str) -> tuple[NewP
     }  # fmt: skip
 
 
+@pytest.mark.timeout(300)
 async def test_what_is_others_in_the_body_of_a_form_is_as_what_is_nobodys(dsn: str) -> None:
     """Two owners with one history send every form, one with ids and secrets of another project and its people in every field, one
     with what nobody has: the answers are the same, and nothing of the other project or of its people is changed."""

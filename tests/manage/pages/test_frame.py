@@ -127,23 +127,24 @@ async def test_another_site_signs_nobody_out_and_keys_need_no_origin(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status"),
+    ("body", "kind", "status", "words"),
     [
-        (b"email=" + b"x" * 64_000, "application/x-www-form-urlencoded", 413),
-        (b"a=b&" * 300, "application/x-www-form-urlencoded", 400),
-        (b'{"email": "x"}', "application/json", 400),
-        (b"--x\r\n", "multipart/form-data; boundary=x", 400),
-        (b"email=%00%ff%zz&=&&password", "application/x-www-form-urlencoded", 400),
-        (b"", "", 400),
+        (b"email=" + b"x" * 64_000, "application/x-www-form-urlencoded", 413, "larger than 64 kB"),
+        (b"a=b&" * 300, "application/x-www-form-urlencoded", 400, "too many fields"),
+        (b'{"email": "x"}', "application/json", 400, "not a form"),
+        (b"--x\r\n", "multipart/form-data; boundary=x", 400, "not a form"),
+        (b"email=%00%ff%zz&=&&password", "application/x-www-form-urlencoded", 400, "do not belong together"),
+        (b"", "", 400, "do not belong together"),
     ],
 )
 async def test_what_is_no_form_of_ours_is_refused_in_words(
-    world: World, browser: Browser, body: bytes, kind: str, status: int
+    world: World, browser: Browser, body: bytes, kind: str, status: int, words: str
 ) -> None:
     """Too large, too many fields, of another kind, with bytes that no text has: a page says so, and no bug is met."""
     answer = await browser.client.post("/login", content=body, headers={"content-type": kind, "origin": browser.origin})
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("text/html")
+    assert words in answer.text
 
 
 async def test_errors_are_pages_for_browsers_and_json_for_programs(world: World, browser: Browser) -> None:

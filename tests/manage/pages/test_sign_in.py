@@ -1,6 +1,7 @@
 """Signing in by password, seeing a page, signing out."""
 
 import asyncio
+import hashlib
 
 import pytest
 from argon2 import PasswordHasher
@@ -47,12 +48,11 @@ async def test_the_database_holds_a_hash_of_the_session_and_the_cookie_is_out_of
 ) -> None:
     """Who reads the table cannot sign in; no script and no other site gets at the cookie."""
     page = await browser.sign_in(anna)
-    cookie = page.headers["set-cookie"]
-    assert {"HttpOnly", "Path=/", "SameSite=lax", "Max-Age=2592000"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "Path=/", "SameSite=lax", "Max-Age=2592000"} <= page.cookie("missedbeat")
     token = browser.client.cookies["missedbeat"]
     assert len(token) == 43
     (row,) = await world.rows(SESSIONS)
-    assert token not in str(row)
+    assert row["hash"] == hashlib.sha256(token.encode()).hexdigest()
     assert (row["address"], row["user_agent"], row["lasts"].days) == ("203.0.113.9", "Mozilla/5.0 (test)", 30)
 
 
@@ -66,9 +66,8 @@ async def test_over_https_the_cookie_is_for_https_and_this_host_alone(dsn: str, 
             assert page.headers["strict-transport-security"] == "max-age=31536000"
             page = await browser.send("/mb/login", {"email": anna.email, "password": PASSWORD, "next": "/"})
             assert page.goes_to == "/mb/"
-            name, *rest = page.headers["set-cookie"].split("; ")
-            assert name.startswith("__Host-missedbeat=")
-            assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(rest)
+            for name in ("__Host-missedbeat", "__Host-missedbeat-known"):
+                assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= page.cookie(name)
             assert (await browser.see("/mb/")).status == 200
             assert (await browser.see("/mb")).status == 200
 
@@ -149,6 +148,7 @@ async def test_guesses_at_one_account_are_slowed_down_wherever_they_come_from(wo
     world.sleep(SIGN_IN_ACCOUNT.every)
     async with Browser(world) as browser:
         assert (await browser.sign_in(anna)).status == 303
+    async with Browser(world) as browser:  # one that was never signed in: the other is counted by itself by now
         for _ in range(SIGN_IN_ACCOUNT.at_once):
             assert (await browser.send("/login", {"email": anna.email, "password": "typo"})).status == 400
 

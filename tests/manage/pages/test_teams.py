@@ -238,7 +238,7 @@ async def test_a_free_project_has_three_members_however_many_come_at_once(planne
         pages = await asyncio.gather(*(browser.send(f"{mine}/invitations", {"email": name, "role": "member"}) for name in names))
         full = "This project has 3 of 3 members, those invited included: there is no room for more."
         assert full in (await browser.see(f"{mine}/members")).text
-        assert full in (await browser.see(made.goes_to)).text
+        assert full in (await browser.see(f"{mine}/settings")).text
     assert sorted(page.status for page in pages) == [200, 200, 400, 400, 400]
     assert "the plan of this project allows 3 members" in next(page.text for page in pages if page.status == 400).lower()
 

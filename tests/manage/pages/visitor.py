@@ -55,6 +55,11 @@ class Page:
         """Where it sends the browser; empty where it stays."""
         return str(self.headers.get("location", ""))
 
+    def cookie(self, name: str) -> set[str]:
+        """How it sets a cookie: the attributes of this very one. A sign-in sets several."""
+        (line,) = [line for line in self.headers.get_list("set-cookie") if line.startswith(f"{name}=")]
+        return set(line.split("; ")[1:])
+
     def value(self, name: str) -> str | None:
         """What a field of its form shows; None where there is no such field."""
         for tag in re.findall(r"<input[^>]*>", self.html):
