@@ -58,7 +58,10 @@ async def acknowledge(request: Request, incident: str, member: Member, actor: Pe
 
 def _came_from(request: Request, member: Membership) -> str:
     """The page of this project on which the button stood; empty where that is not known."""
-    given = urlsplit(request.headers.get("referer", ""))
+    try:
+        given = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
     path, mine = ours(given.path.removeprefix(shared(request).prefix)), f"/projects/{member.project}"
     if path != mine and not path.startswith(f"{mine}/"):
         return ""

@@ -183,6 +183,7 @@ async def test_the_button_leads_back_to_where_it_stood(world: World, browser: Br
         f"http://missedbeat.test{mine}": mine,
         f"http://missedbeat.test{mine}/incidents?state=open": f"{mine}/incidents?state=open",
         "http://missedbeat.test/account": one, "http://evil.test//evil.test": one, "": one, "http://x/projects": one,
+        "http://[": one,
     }  # fmt: skip
     for referer, wanted in referers.items():
         assert (await browser.send(f"{one}/acknowledge", referer=referer)).goes_to == wanted, referer
