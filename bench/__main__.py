@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import delivering, lists, minute, pings, sdk, sign_in, sweeping, workers
+from bench import delivering, lists, minute, pages, pings, sdk, sign_in, sweeping, workers
 from bench.machine import machine
 from bench.report import GOALS, Goal, Part, table, write
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[], Part]] = {
     "lists": lists.measure,
     "sdk": sdk.measure,
     "sign_in": sign_in.measure,
+    "pages": pages.measure,
 }
 ONLY_ASKED = {"minute"}
 FIGURES = Path("build/bench.json")

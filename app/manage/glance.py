@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +11,7 @@ from app.domain.monitor import Seen
 from app.manage import standing
 from app.store import glances
 from app.store.blackouts import Moment
+from app.store.rows import Columns
 
 ORDER = ("down", "late", "running", "up", "new", "paused")
 """The states as people look for them, the worst first; one that is up and runs is `running`."""
@@ -22,7 +22,7 @@ KINDS = ("every", "cron", "oncalendar", "crontab", "declared")
 class Glance:
     """A monitor: its row, and how it stands now."""
 
-    row: dict[str, Any]
+    row: Columns
     seen: Seen
 
     @property

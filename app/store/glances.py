@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.uptime import Turned
@@ -77,11 +77,9 @@ class Hearer:
     kind: str
 
 
-async def all_of(session: AsyncSession, project: UUID, horizon: datetime) -> Sequence[dict[str, Any]]:
+async def all_of(session: AsyncSession, project: UUID, horizon: datetime) -> Sequence[RowMapping]:
     """Every monitor of a project: what is shown of it in a list, and what it is judged by."""
-    rows = await session.execute(ALL, {"project": project, "horizon": horizon})
-    names = tuple(rows.keys())
-    return [dict(zip(names, row, strict=True)) for row in rows.all()]
+    return (await session.execute(ALL, {"project": project, "horizon": horizon})).mappings().all()
 
 
 async def runs_of(

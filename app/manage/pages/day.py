@@ -16,7 +16,7 @@ AXIS, BACK = timedelta(hours=24), timedelta(hours=18)  # and at least so much of
 MINUTES = 24 * 60
 HEIGHT, LEAST = 20, 4
 MOST_RUNS = 400  # of a check on the axis: a bar every four minutes
-MOST_SLOTS = 90
+DENSE = timedelta(minutes=15)  # where it is expected more often, it is drawn as expected all along
 
 
 def axis(when: When) -> tuple[datetime, list[str]]:
@@ -32,7 +32,10 @@ def day(glance: Glance, runs: Sequence[RunGlance], start: datetime, now: datetim
         look, x = LOOKS.get(run.outcome, "other"), _minute(run.at, start)
         end = _minute(run.ended_at or (now if run.outcome is None else run.at), start)
         paths.setdefault(look, []).append(_bar(look, x, max(LEAST, end - x)))
-    expected = "".join(f"M{_minute(at, start)} 3h{LEAST}v14h-{LEAST}z" for at in slots(glance, now, start + AXIS))
+    expected = "".join(
+        f"M{_minute(at, start)} 3h{max(LEAST, _minute(until, start) - _minute(at, start))}v14H{_minute(at, start)}z"
+        for at, until in slots(glance, now, start + AXIS)
+    )
     drawn = [Markup('<path class="run-{}" d="{}"/>').format(look, "".join(d)) for look, d in paths.items()]
     if expected:
         drawn.append(Markup('<path class="slot" d="{}"/>').format(expected))
@@ -42,18 +45,20 @@ def day(glance: Glance, runs: Sequence[RunGlance], start: datetime, now: datetim
     )  # fmt: skip
 
 
-def slots(glance: Glance, now: datetime, end: datetime) -> Iterator[datetime]:
-    """When it is expected from now on, as far as the axis goes."""
+def slots(glance: Glance, now: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """When it is expected from now on, as far as the axis goes: from and until."""
     due = glance.seen.due
     if due is None or glance.state == "paused":
         return
     schedule = rule_of(glance.row).schedule
     at: datetime | None = max(due, now)
-    for _ in range(MOST_SLOTS):
-        if at is None or at > end:
+    while at is not None and at <= end:
+        following = at + schedule.period if isinstance(schedule, Every) else next_after(schedule, at)
+        if following is not None and following - at < DENSE:
+            yield at, end
             return
-        yield at
-        at = at + schedule.period if isinstance(schedule, Every) else next_after(schedule, at)
+        yield at, at
+        at = following
 
 
 def _minute(at: datetime, start: datetime) -> int:
