@@ -117,6 +117,9 @@ async def test_its_page_turns_with_it_and_shows_what_it_said_as_text(site: Site,
         await expect(page.locator("#ping-3")).to_be_visible()
         await expect(page.locator("#body-2 code")).to_be_visible()  # what the reader opened stays open
         assert await page.evaluate("window.mark") == 1, "it was loaded anew"
+        await expect(
+            page.locator("#address").get_by_role("button", name="Copy").first
+        ).to_be_visible()  # as before it was refreshed
         assert "owned" not in await page.title()
         async with page.expect_download() as kept:
             await page.locator("#body-2").get_by_role("link", name="Download").click()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from app.clock import monotonic
+from app.domain.role import Role
 from app.domain.state import Signal
 from app.ingest.ping import Ping, Target
 from app.ingest.record import record
@@ -28,6 +29,7 @@ from app.sweeper.prune import BATCH, keep_partitions, prune_once
 from app.sweeper.sweep import sweep
 from tests.events.saying import Program, entry
 from tests.large import Size
+from tests.manage.pages.visitor import Browser, joined, signed_up
 from tests.plans import Asked, plans
 from tests.world import MARGIN, World
 
@@ -107,6 +109,19 @@ async def test_what_the_api_shows_is_read_by_index(grown: World) -> None:
     (spoken,) = await grown.rows("SELECT max(n) AS n FROM check_ins WHERE monitor_id = :id AND body IS NOT NULL", id=check["id"])
     if spoken["n"]:
         await hold(lambda: grown.api("GET", f"{one}/pings/{spoken['n']}/body"))
+
+
+async def test_what_the_pages_of_checks_show_is_read_by_index(grown: World) -> None:
+    """One check with its days, runs, log and months, older pages of it, its form, and the lists."""
+    check = (await mine(grown))[0]
+    one, own = f"monitors/{check['unique_key']}", f"/projects/{grown.project.id}"
+    ago = f"{await grown.now() - timedelta(hours=40):%Y-%m-%dT%H:%M:%SZ}"
+    person = await signed_up(grown, "plans@example.org")
+    await joined(grown, person, Role.OWNER)
+    async with Browser(grown) as browser:
+        await browser.sign_in(person)
+        paths = [one, f"{one}?days=30", f"{one}?runs={ago}", f"{one}?log=5", f"{one}/edit", f"{one}/delete", "monitors/new"]
+        await hold(*(lambda path=path: browser.client.get(f"{own}/{path}") for path in paths))
 
 
 async def test_a_replay_reads_its_own_check_ins_page_by_page(grown: World) -> None:

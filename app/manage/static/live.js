@@ -15,8 +15,11 @@
     if (node.tagName === "OPTION" || node.type === "checkbox" || node.type === "radio") return name === "selected" || name === "checked";
     return name === "value" && (node.tagName === "TEXTAREA" || (node.tagName === "INPUT" && node.type !== "hidden"));
   }
-  const morph = (from, to) =>
+  const showCopies = () => document.querySelectorAll("button[data-copy]").forEach((button) => (button.hidden = false));
+  function morph(from, to) {
     Idiomorph.morph(from, to, { callbacks: { beforeAttributeUpdated: (name, node) => !isTheirs(name, node) } });
+    showCopies();
+  }
 
   function say(state) {
     const line = document.getElementById("live");
@@ -128,7 +131,7 @@
       button.textContent = "Selected: press Ctrl C";
     }
   });
-  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+  showCopies();
 
   // Choices that send their form by themselves.
   document.addEventListener("change", (event) => {
