@@ -2,11 +2,13 @@
 
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
 from standardwebhooks import Webhook
 
 from app.domain.role import Role
+from app.domain.tokens import unique_key
 from app.notify.email import Mailer
 from tests.manage.pages.visitor import Browser, Page, Person, joined, signed_up
 from tests.receivers import HttpReceiver, MailReceiver, Reply
@@ -224,8 +226,8 @@ async def test_a_channel_hears_of_all_checks_or_of_none(world: World, browser: B
     await world.api("POST", f"checks/{second['uuid']}", {"channels": ""})
     assert "It hears of 1 of 2 checks" in (await browser.see(path)).text
     listed = await browser.see(f"/projects/{world.project.id}/monitors?channel={path.rpartition('/')[2]}")
-    assert f'id="check-{first["uuid"]}"' in listed.html
-    assert f'id="check-{second["uuid"]}"' not in listed.html
+    assert f'id="check-{unique_key(UUID(first["uuid"]))}"' in listed.html
+    assert f'id="check-{unique_key(UUID(second["uuid"]))}"' not in listed.html
     assert "1 of 2 checks" in listed.text
     for which, words in (("all", "It hears of all 2 checks"), ("all", "all 2"), ("none", "It hears of none of 2 checks")):
         assert (await browser.send(f"{path}/checks", {"which": which})).goes_to == path
