@@ -61,6 +61,7 @@ KNOWN = (
 )
 FILES = (  # what is no page
     "/static/{version}/{name}", "/favicon.ico", "/projects/{project}/live", "/projects/{project}/incidents.csv",
+    "/projects/{project}/monitors/{check}/log/{n}",
 )  # fmt: skip
 LARGE = (b"name=" + b"x" * MOST_BYTES, b"a=b&" * (MOST_FIELDS + 1), b"&" * 1000, b"=" * 1000)
 FILE = b'--x\r\nContent-Disposition: form-data; name="name"; filename="a.exe"\r\n\r\nMZ\r\n--x--\r\n'
