@@ -60,9 +60,12 @@ async def look(session: AsyncSession, purpose: str, secret: str, browser: str | 
     return _link(row) if row is not None else None
 
 
-async def use(session: AsyncSession, purpose: str, secret: str, browser: str | None, now: datetime) -> Link | None:
-    """The same, and from now on it opens nothing; of two at once one gets it."""
-    used = update(LinkRow).where(*_opens(purpose, secret, browser, now)).values(used_at=now).returning(LinkRow)
+async def use(
+    session: AsyncSession, purpose: str, secret: str, browser: str | None, now: datetime, by: UUID | None = None
+) -> Link | None:
+    """The same, and from now on it opens nothing; of two at once one gets it. `by`: where it is for this person alone."""
+    theirs = [] if by is None else [LinkRow.user_id == by]
+    used = update(LinkRow).where(*_opens(purpose, secret, browser, now), *theirs).values(used_at=now).returning(LinkRow)
     row = (await session.execute(used)).scalar_one_or_none()
     return _link(row) if row is not None else None
 

@@ -85,9 +85,10 @@ async def confirm_page(request: Request, visitor: SignedIn, session: Session, ho
 async def confirm(
     request: Request, form: Sent, visitor: SignedIn, actor: Person, session: Session, house: House, now: Now
 ) -> Response:
-    """Use the link up."""
-    link = await links.use(session, CHANGE_ADDRESS, form.secret("token"), cookie.kept(request, house, cookie.BROWSER), now)
-    if link is None or link.user != visitor.user:
+    """Use the link up; one that is another's, in a browser that several people use, stays theirs."""
+    browser = cookie.kept(request, house, cookie.BROWSER)
+    link = await links.use(session, CHANGE_ADDRESS, form.secret("token"), browser, now, by=visitor.user)
+    if link is None:
         return opens_nothing(request, PATH)
     await _change(session, house, visitor, link.data["email"], actor, asking_of(request, house))
     return go_to(request, "/account?done=address")

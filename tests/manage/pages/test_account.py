@@ -177,6 +177,21 @@ async def test_a_new_address_is_confirmed_by_its_mail_and_the_old_one_is_told(ds
             assert (await third.send("/login", {"email": "new@example.org", "password": PASSWORD})).status == 303
 
 
+async def test_in_a_browser_that_several_people_use_a_link_stays_its_owners(dsn: str, anyio_backend: str) -> None:
+    """Whoever signs in after they left can neither take it nor use it up."""
+    async with mailing(dsn) as (world, mailbox), Browser(world) as browser:
+        anna, bob = await signed_up(world), await signed_up(world, "bob@example.org")
+        await browser.sign_in(anna)
+        await browser.send("/account/address", {"email": "new@example.org"})
+        token = {"token": (await mailbox.link()).partition("token=")[2]}
+        await browser.send("/logout")
+        await browser.sign_in(bob)
+        assert (await browser.send("/account/address/confirm", token)).status == 410
+        await browser.send("/logout")
+        await browser.sign_in(anna)
+        assert (await browser.send("/account/address/confirm", token)).goes_to == "/account?done=address"
+
+
 async def test_an_address_that_has_an_account_is_neither_taken_nor_told(dsn: str, anyio_backend: str) -> None:
     """Who asks reads the same as for any other; nothing is mailed. One that was taken meanwhile is refused."""
     async with mailing(dsn) as (world, mailbox), Browser(world) as browser:
