@@ -92,8 +92,8 @@ MUTATIONS = (
     Mutation(
         "no tenant in a list",
         "app/store/incidents.py",
-        "select(IncidentRow).where(IncidentRow.project_id == project)",
-        "select(IncidentRow)",
+        "query = select(IncidentRow).where(IncidentRow.project_id == project)\n    if monitor",
+        "query = select(IncidentRow)\n    if monitor",
         ("tests/manage/test_tenants.py::test_lists_and_bodies_do_not_reach_into_another_project",),
         with_belt=False,
     ),

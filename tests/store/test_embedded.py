@@ -480,9 +480,16 @@ def test_it_is_not_started_in_a_thread_that_may_end_before_the_process(data: Pat
     assert "main thread" in str(raised[0])
 
 
-def test_a_socket_is_never_made_in_a_folder_that_others_can_enter_or_a_dsn_cannot_name(data: Path) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name, wherever tests keep theirs."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_socket_is_never_made_in_a_folder_that_others_can_enter_or_a_dsn_cannot_name(short: Path) -> None:
     """Somebody may have made a folder of the name we would take; a comma ends a host."""
-    data.mkdir()
+    data = short
     me = (os.geteuid(), os.getegid())
     assert socket_folder(Folder(data), me) == data / "postgres.socket"
     (data / "postgres.socket").chmod(0o755)
