@@ -95,7 +95,7 @@ def _wanted(form: Form, kind: str, kept: dict[str, Any]) -> Wanted:
         form.refuse("name", "leave out the character that cannot be shown")
     if hears not in HEARS:
         form.refuse("hears", "choose what it is told")
-    return Wanted(name, hears, _own(form, kind, kept), renew=bool(form.several("renew")) and bool(kept))
+    return Wanted(name, hears, _own(form, kind, kept), renew=kind == "webhook" and bool(form.several("renew")) and bool(kept))
 
 
 def _own(form: Form, kind: str, kept: dict[str, Any]) -> dict[str, Any]:
