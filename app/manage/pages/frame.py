@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -62,11 +63,13 @@ TEMPLATES = Environment(
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """The page from its template, which knows `url`, `static`, `visitor`, `theme`, `sends_mail`, `may`, `day`, `moment`, `key_of`
     and these values. What it does not know is an error, never a blank."""
-    house = shared(request)
+    house, visitor = shared(request), getattr(request.state, "visitor", None)
+    zone = "UTC" if visitor is None else visitor.zone
     given = {
         "url": lambda path: url(house, path), "static": lambda name: url(house, static_path(name)),
-        "visitor": getattr(request.state, "visitor", None), "theme": _theme(request), "sends_mail": house.sends_mail,
-        "may": lambda role, action: may(role, Action[action]), "day": day, "moment": _moment,
+        "visitor": visitor, "theme": _theme(request), "sends_mail": house.sends_mail,
+        "may": lambda role, action: may(role, Action[action]), "day": day, "zone": zone,
+        "moment": lambda at: _moment(at, zone),
         "key_of": unique_key,
     }  # fmt: skip
     return _packed(request, HTMLResponse(TEMPLATES.get_template(template).render({**given, **values}), status, HEADERS))
@@ -165,9 +168,9 @@ def day(at: datetime) -> str:
     return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
 
 
-def _moment(at: datetime | None) -> str:
-    """As in 2026-12-05 14:05; never for none."""
-    return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+def _moment(at: datetime | None, zone: str) -> str:
+    """As in 2026-12-05 14:05, by the reader's clock; never for none."""
+    return "never" if at is None else f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def _theme(request: Request) -> str:

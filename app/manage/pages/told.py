@@ -83,6 +83,8 @@ def _told(row: DeliveryRow, channel: str) -> Told:
         case "waiting" | "sending":
             return Told(row.state, f"{channel} is being told of {what}", None)
         case "dead":
-            return Told(row.state, f"{channel} could not be told of {what}: {row.reason or 'given up'}", row.settled_at, answer)
+            reason = row.reason or "given up"
+            said = f"{channel} could not be told of {what}: {reason}"
+            return Told(row.state, said, row.settled_at, "" if answer in reason else answer)
         case _:
             return Told(row.state, f"{channel} was not told of {what}: {row.reason or 'not needed any more'}", row.settled_at)

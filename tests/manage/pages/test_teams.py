@@ -248,3 +248,16 @@ def test_the_table_of_who_may_change_whom() -> None:
     for by, now, then in product(Role, Role, (*Role, None)):
         fine = RANKS[by] >= RANKS[Role.MANAGER] and RANKS[by] >= RANKS[now] and (then is None or RANKS[by] >= RANKS[then])
         assert may_change(by, now, then) == fine
+
+
+async def test_times_are_told_by_the_readers_clock(world: World, browser: Browser, anna: Person) -> None:
+    """On the pages of settings as on the others; the zone stands beside them."""
+    await joined(world, anna, Role.OWNER)
+    await browser.sign_in(anna)
+    await browser.send("/account/look", {"zone": "Asia/Kolkata", "theme": "auto"})
+    (row,) = await world.rows(
+        "SELECT to_char(created_at AT TIME ZONE 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI') AS at FROM memberships"
+    )
+    page = await browser.see(f"/projects/{world.project.id}/members")
+    assert "Since (Asia/Kolkata)" in page.text
+    assert row["at"] in page.text
