@@ -62,7 +62,7 @@ async def test_from_sign_up_to_the_mail_in_the_night(dsn: str, window: Browser, 
                 assert await done.wait() == 0
                 state = page.locator("main .state").first
                 await expect(state).to_have_text("up")
-                await world.advance(86_400 + 3_600 + 1)
+                await world.advance(86_400 + 3_600 + 60)
                 await world.sweep()
                 await expect(state).to_have_text("down")
                 await expect(page.get_by_text("night shift was told of this")).to_be_visible()
