@@ -106,7 +106,8 @@ class Registration:
         retires = said.retires and not await self._has_a_twin(said, boots)
         dues = {token: self.clock.of(due) for token, due in said.dues.items()}
         wanted = Sync(Service.CELERY, self._source, retires, dict(items), set(said.named), dues=dues)
-        return wanted if items or said.retires else None
+        wanted.paused = set() if said.only_new else said.paused
+        return wanted if items or wanted.paused or said.retires else None
 
     async def _has_a_twin(self, said: SyncSaid, boots: Sequence[str]) -> bool:
         """Whether another program speaks for this source too: it began later, and this one is not gone. Each would retire what
@@ -114,7 +115,7 @@ class Registration:
         if self.batch.envelope.boot not in boots[:-1]:
             return False
         project = self.reporter.project
-        named = await reported.places(self.session, project, {Address("celery", token) for token in said.named})
+        named = await reported.places(self.session, project, {Address("celery", token) for token in said.named | said.paused})
         mine = await synced.of_source(self.session, project, self._source, retired=False)
         if set(mine) - {known.id for known in named.values()}:
             self.answer.warn(TWO.format(self.batch.envelope.source))
