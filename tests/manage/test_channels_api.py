@@ -12,7 +12,7 @@ from tests.world import World
 
 pytestmark = pytest.mark.anyio
 
-FIELDS = {"id", "name", "kind", "hears", "disabled", "why", "created_at", "failing_since", "breaker", "next_try"}
+FIELDS = {"id", "name", "kind", "hears", "tags", "hours", "disabled", "why", "created_at", "failing_since", "breaker", "next_try"}
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
 
 

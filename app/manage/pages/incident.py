@@ -72,8 +72,8 @@ def _steps(row: IncidentRow, sent: Sequence[Sent], noticed: datetime | None) -> 
     """What happened, oldest first."""
     late = noticed - row.opened_at if noticed is not None else timedelta()
     steps = [Step(row.opened_at, "down", "It went down", f"Noticed {short(late)} later." if late >= NOTICED_LATE else "")]
-    for delivery, name in sent:
-        steps += attempts(delivery, name)
+    for one in sent:
+        steps += attempts(one)
     if row.acknowledged_at is not None:
         by = f" by {row.acknowledged_by}" if row.acknowledged_by else ""
         steps.append(Step(row.acknowledged_at, "seen", f"Seen{by}"))
