@@ -42,7 +42,7 @@ async def incident_page(request: Request, incident: str, member: Member, visitor
     return render(
         request, "incident.html", member=member, live=f"/projects/{member.project}/live", when=when,
         down=await incidents.count_open(session, member.project),
-        one=Shown(row, explain(row.evidence), lasted(row, when), told(sent)),
+        one=Shown(row, explain(row.evidence, when.zone), lasted(row, when), told(sent)),
         steps=_steps(row, sent, noticed), facts=why(row.evidence, when),
         is_there=bool(await monitors.statuses(session, member.project, [row.monitor_id])),
     )  # fmt: skip

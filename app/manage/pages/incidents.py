@@ -60,7 +60,7 @@ async def incidents_page(request: Request, member: Member, visitor: SignedIn, se
         request, "incidents.html", member=member, live=f"/projects/{member.project}/live", when=when,
         query=dict.fromkeys(FILTERS, "") | query, down=await incidents.count_open(session, member.project), reasons=REASONS,
         is_filtered=bool(query), states=tuple(STATES),
-        rows=[Shown(row, explain(row.evidence), lasted(row, when)) for row in page],
+        rows=[Shown(row, explain(row.evidence, when.zone), lasted(row, when)) for row in page],
         of=Shown(named[0], "", "").name if named else "",
         kept=urlencode(query), others=urlencode({k: v for k, v in query.items() if k != "monitor"}),
         next_page=urlencode(query | {"after": key_of(page[-1])}) if more else "", exports=may(member.role, Action.EXPORT),
