@@ -139,11 +139,11 @@ async def test_what_people_changed_stays_theirs(world: World) -> None:
 async def test_a_pause_by_hand_outlives_every_sync(world: World) -> None:
     """A person's pause is no retirement."""
     shop = Program(world)
-    await shop.said(await shop.sync(entry("a"), entry("b"), ago=10))
+    await shop.said(await shop.sync(entry("a"), entry("b")))
     ids = {name: row["id"] for name, row in (await monitors(world)).items()}
     await world.api("POST", f"checks/{ids['a']}/pause")
     await shop.said(await shop.sync(entry("b")))
-    await shop.said(await shop.sync(entry("a"), entry("b"), ago=10))
+    await shop.said(await shop.sync(entry("a"), entry("b")))
     assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "paused", "b": "new"}
 
 
