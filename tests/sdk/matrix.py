@@ -24,6 +24,7 @@ from tests.sdk.golden import Where
 from tests.sdk.playing import Blocks, difference, play, play_endings
 
 AT_ONCE = 3
+WORDS = 20  # lines of a worker that died
 SDK = str(ROOT / "sdk")
 
 
@@ -94,7 +95,7 @@ def twice(where: Where, cases: list[Case], by: Callable[[list[Case], Path], Bloc
         try:
             blocks = by(cases, folder / attempt)
         except (AssertionError, OSError, TimeoutError) as error:
-            diff = f"not played: {error}"
+            diff = "\n".join(["not played:", *str(error).splitlines()[-WORDS:]])
             continue
         cases = [case for case in cases if difference([case], blocks, where)]
         diff = difference(cases, blocks, where)

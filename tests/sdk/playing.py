@@ -9,11 +9,12 @@ from typing import Any
 
 from tests.sdk import golden
 from tests.sdk.cases import Case, Stage
-from tests.sdk.celery_processes import client, worker
+from tests.sdk.celery_processes import client, wait_until, worker
 from tests.sdk.collector import Collector
 from tests.sdk.golden import Where
 
 SETTLED = 15.0
+GREEN = ("gevent", "eventlet")  # they hear no revocation yet when they say that they are ready
 Blocks = dict[str, str]
 
 
@@ -27,6 +28,8 @@ def play(cases: list[Case], where: Where, broker: str, backend: str, folder: Pat
             TEST_BACKEND=backend, **told,
         )  # fmt: skip
         with process:
+            if where.pool in GREEN:
+                wait_until(lambda: app.control.ping(timeout=0.5), why=process.words)
             stages = [(case, Stage(app, process, collector, folder, queue, where.pool)) for case in cases]
             with ThreadPoolExecutor(4) as pool:
                 for played in [pool.submit(case.play, stage) for case, stage in stages]:
