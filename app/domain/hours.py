@@ -10,6 +10,8 @@ from app.domain.schedule import knows_zone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT = "24:00"
+UNREADABLE = (LookupError, TypeError, ValueError)
+"""What is raised for hours as they are kept that make no sense, such as those of a zone that is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,13 @@ def _days(days: list[int]) -> str:
 
 
 def in_words(kept: dict[str, Any] | None) -> str:
-    """Hours as they are kept, as in Mon–Fri 08:00–18:00 Europe/Berlin; empty for any time."""
-    return str(Hours.from_json(kept)) if kept else ""
+    """Hours as they are kept, as in Mon–Fri 08:00–18:00 Europe/Berlin; empty for any time. Of those that make no sense, that."""
+    try:
+        return str(Hours.from_json(kept)) if kept else ""
+    except UNREADABLE:
+        return "at any time, for its hours cannot be read: change them"
 
 
 def opens_at(kept: dict[str, Any] | None, now: datetime) -> datetime | None:
-    """When hours as they are kept next begin; None while they last, and at any time."""
+    """When hours as they are kept next begin; None while they last, and at any time. Raises UNREADABLE."""
     return Hours.from_json(kept).opens_at(now) if kept else None

@@ -50,7 +50,8 @@ class Told:
     """Everything a message may say, as data. `at`: when the transition happened (a down by silence: its deadline);
     `down_since`: on monitor.up when the downtime began, on blackout when the deafness did; `channel` and `failure`: which
     channel failed, and why; `output`: the last output, decoded; `earlier`: turnings that were not told by themselves, as data,
-    oldest first; `instead_of`: the channel that did not take this message. Nothing in it is trusted to be clean."""
+    oldest first, of very many the last; `earlier_count`: how many there were; `instead_of`: the channel that did not take
+    this message. Nothing in it is trusted to be clean."""
 
     kind: str
     at: datetime
@@ -70,6 +71,7 @@ class Told:
     channel: str = ""
     failure: str = ""
     earlier: tuple[Mapping[str, Any], ...] = ()
+    earlier_count: int = 0
     instead_of: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -244,7 +246,9 @@ def _told_together(told: Told) -> str:
         if before == (down,):
             return words.rstrip()
     turns = [f"{STATES.get(b.kind, 'NOTICE').lower()} {_moment(b.at, zone)}" for b in before[-EARLIER_LIMIT:]]
-    return f"{words}Not told by itself: {', '.join(turns)}."
+    count = max(told.earlier_count, len(before))
+    those = f"{count} turnings, the last of them " if count > len(turns) else ""
+    return f"{words}Not told by itself: {those}{', '.join(turns)}."
 
 
 def _default_sentence(told: Told) -> str:

@@ -23,7 +23,7 @@ _HEARD = {"project_id": "uuid", "monitor_id": "uuid"}
 LISTENERS = text(f"""
     SELECT s.monitor_id, c.id, c.hears, c.disabled_at, c.disabled_why, p.name, CASE WHEN c.disabled_at IS NOT NULL THEN (
         SELECT o.id FROM channels o WHERE o.project_id = c.project_id AND o.disabled_at IS NULL
-        ORDER BY o.fallback DESC, o.failures > 0, o.created_at, o.id LIMIT 1) END
+        ORDER BY o.fallback DESC, o.hours IS NOT NULL, o.failures > 0, o.created_at, o.id LIMIT 1) END
     FROM {unnest(_HEARD)}
     JOIN subscriptions s ON (s.project_id, s.monitor_id) = (v.project_id, v.monitor_id)
     JOIN monitors m ON (m.project_id, m.id) = (s.project_id, s.monitor_id)
@@ -35,7 +35,7 @@ LISTENERS = text(f"""
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A channel that is to hear of a monitor; `disabled` ones are recorded, not told. `fallback`: what hears it where all of them
-    are disabled: the owner's mail, else the oldest of the project's channels in use."""
+    are disabled: the owner's mail, else another of the project's channels in use, best one that works at any hour."""
 
     channel: UUID
     hears: str
