@@ -76,7 +76,7 @@ def told(deliveries: Iterable[Sent]) -> list[Told]:
 
 def _opens(sent: Sent) -> datetime | None:
     """When the hours of its channel begin, for which it waits; None where it does not."""
-    waits = sent.row.state == "waiting" and not sent.row.tries
+    waits = sent.row.state == "waiting" and sent.row.first_try_at is None
     return sent.closed_until if waits and sent.closed_until is not None and sent.closed_until > sent.row.created_at else None
 
 
