@@ -35,7 +35,7 @@ async def test_a_channel_is_limited_to_tags_and_to_hours_by_its_form(world: Worl
     page = await browser.see(path)
     words = "hears down and up, of checks tagged billing or payroll, Mon–Fri 08:00–18:00 Europe/Berlin."
     assert words in page.text
-    assert "It hears of 2 of 3 checks" in page.text
+    assert "It hears of 2 of 3 checks. Of a check without one of its tags it never hears." in page.text
     assert words[:-1].removeprefix("hears ") in (await browser.see(mine(world))).text
     assert [name in (await browser.see(f"/projects/{world.project.id}/monitors?channel={path.rpartition('/')[2]}")).text
             for name in ("billing", "payroll")] == [True, True]  # fmt: skip
@@ -68,6 +68,7 @@ async def test_hours_that_are_none_are_refused_beside_their_field(
     answer = await browser.send(mine(world), {"kind": "email", "address": "a@example.com", "hears": "all", **given})
     assert answer.status == 400
     assert words in answer.text
+    assert "Nothing was saved yet" in answer.text
     assert 'name="when" value="hours" checked' in answer.html
     assert re.findall(r'name="days" value="(\w+)" checked', answer.html) == given["days"]
     hours = {name: given[name] for name in ("days", "from", "to", "zone")}
