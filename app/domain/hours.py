@@ -30,13 +30,13 @@ class Hours:
         for begins, ends in self._spans(now):
             if begins <= now < ends:
                 return None
-            if begins > now and opening is None:
+            if now < begins < ends and opening is None:
                 opening = begins
         return opening
 
     def _spans(self, now: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Those of the day before and of the eight that follow; a time that a clock change leaves out is as long after
-        midnight as ever."""
+        midnight as ever, and hours that it leaves out whole do not begin."""
         zone = ZoneInfo(self.zone)
         today = now.astimezone(zone).date()
         for day in (today + timedelta(days=n) for n in range(-1, 9)):

@@ -65,8 +65,9 @@ def snippets(to: Target) -> Sequence[Snippet]:
 
 def shell(to: Target) -> Snippet:
     """One line."""
-    text = f"your-command; {AGAIN} {_sh(to.url, '/$?')} || true"
-    return Snippet("shell", "Shell", "sh", text, "Behind any command: says that it ended, and with which exit status.")
+    text = f"your-command; ended=$?; {AGAIN} {_sh(to.url, '/$ended')} || true; (exit $ended)"
+    use = "Behind any command: says that it ended, and with which exit status, which the line ends with too."
+    return Snippet("shell", "Shell", "sh", text, use)
 
 
 def script(to: Target) -> Snippet:

@@ -66,7 +66,7 @@ async def test_shells_tell_how_a_job_ended_and_end_as_it_did(site: Site, tmp_pat
     check = await pinged(site)
     found = written(site.url, check, site.world.project.ping_key if by_slug else None)
     line = found["shell"].text.replace("your-command", "(exit 7)")
-    assert await run(shell, "-c", line, folder=tmp_path) == (0, "")
+    assert await run(shell, "-c", line, folder=tmp_path) == (7, "")
     assert await heard(site, check) == [("fail", 7)]
     for body, status, last in (("true", 0, ("success", 0)), ("set -e\n(exit 9)\ntouch never", 9, ("fail", 9))):
         assert await run(shell, "-c", found["script"].text + body, folder=tmp_path) == (status, "")
