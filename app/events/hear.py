@@ -57,7 +57,8 @@ class Ledger:
         elif (row := self._row(said.monitor)) is None:
             self.answer.unknown_monitors += 1
             broken = "; or its row makes no sense" if said.monitor in self.places else ""
-            self.answer.warn(f"there is no check for {said.name[:200]}{broken}")
+            hint = ": make one with this slug, or let the program say when it is due" if said.name.startswith("job:") else ""
+            self.answer.warn(f"there is no check for {said.name[:200]}{broken or hint}")
         else:
             self._run(row, said)
 

@@ -86,7 +86,9 @@ async def test_a_key_may_be_the_slug_or_the_id_of_a_check_that_is_there(world: W
     row = (await monitors(world))["The backup"]
     assert [row[c] for c in ("period", "grace", "source", "status")] == [60, 3600, "", "up"]
     answer = await program.said(await program.run("succeeded", "job:bakcup"))
-    assert answer["warnings"] == ["there is no check for job:bakcup"]
+    assert answer["warnings"] == [
+        "there is no check for job:bakcup: make one with this slug, or let the program say when it is due"
+    ]
 
 
 async def test_a_run_lives_as_long_as_its_program_lists_it(world: World) -> None:

@@ -21,12 +21,12 @@ from celery.beat import PersistentScheduler, Scheduler
 
 from missedbeat.celery.dispatching import DISPATCHING, Dispatch, is_of_broker
 from missedbeat.celery.handle import Handle, handle_of
-from missedbeat.celery.heart import Heart
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import Declaration, Watched, declare, watched
-from missedbeat.celery.words import words_of
 from missedbeat.guard import guard
+from missedbeat.heart import Heart
 from missedbeat.reporter import Reporter
+from missedbeat.words import words_of
 
 SLACK = 10.0
 SYNC_EVERY = 900.0

@@ -12,9 +12,10 @@ from celery import signals
 from celery.worker import state
 
 from missedbeat.celery.handle import Handle, handle_of
-from missedbeat.celery.heart import Heart
 from missedbeat.celery.registration import declared_by_settings
 from missedbeat.guard import guard
+from missedbeat.heart import Heart
+from missedbeat.program import flush_all
 from missedbeat.reporter import Reporter
 
 CHUNK = 100
@@ -155,6 +156,11 @@ def on_shutdown(sender: Any = None, **_: Any) -> None:
         main.goodbye()
 
 
+def on_child_end(**_: Any) -> None:
+    """A child of a pool ends without `atexit`: what it reported by itself, beside its tasks, is sent."""
+    flush_all()
+
+
 def main_of(app: Any) -> Main | None:
     """That of an app whose worker this process is, or was forked from."""
     handle = handle_of(app)
@@ -174,6 +180,7 @@ def _requests() -> list[Any]:
 RECEIVERS: list[tuple[Any, Callable[..., None]]] = [
     (signals.celeryd_after_setup, on_worker_setup),
     (signals.worker_process_init, on_child_init),
+    (signals.worker_process_shutdown, on_child_end),
     (signals.worker_ready, on_ready),
     (signals.worker_shutting_down, on_stopping),
     (signals.worker_shutdown, on_shutdown),
