@@ -295,3 +295,10 @@ def test_to_import_it_costs_next_to_nothing(tmp_path: Path) -> None:
     """What is not used is not imported: no network, no logging, no asyncio."""
     dear = ("ssl", "logging", "http.client", "celery", "asyncio", "threading")
     assert ran(tmp_path, f"import sys\nprint([m for m in {dear} if m in sys.modules])", None)[1] == "[]\n"
+
+
+def test_a_command_begins_before_anything_of_the_network_is_imported(tmp_path: Path) -> None:
+    """What `missedbeat run` needs for that is next to nothing."""
+    text = "from missedbeat import child, run_command, cli\nimport sys\n"
+    text += "print([m for m in ('ssl', 'http.client', 'logging', 'json', 'celery') if m in sys.modules])"
+    assert ran(tmp_path, text, None) == (0, "[]\n", "")
