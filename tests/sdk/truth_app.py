@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery, chain, chord, group
 from celery.backends.redis import RedisBackend
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.worker.control import control_command
 
 app = Celery("shop", broker=os.environ["TEST_BROKER"], backend=os.environ.get("TEST_BACKEND"))
 app.conf.update(
@@ -43,6 +44,18 @@ def note(path: str | None, words: str = "began") -> None:
     if path:
         with Path(path).open("a") as file:
             file.write(f"{words} {os.getpid()}\n")
+
+
+@control_command()
+def stands_still(state: Any, seconds: float) -> None:
+    """The main loop of the worker waits."""
+    time.sleep(seconds)
+
+
+@control_command()
+def takes_nothing(state: Any) -> None:
+    """It turns, and no longer consumes, as after some reconnections."""
+    state.consumer.task_consumer.cancel()
 
 
 @app.task(name="succeeds")
