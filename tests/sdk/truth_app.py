@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import missedbeat
 from celery import Celery, chain, chord, group
 from celery.backends.redis import RedisBackend
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
@@ -63,6 +64,15 @@ def succeeds(path: str | None = None) -> str:
     """Nothing happens."""
     note(path)
     return "a result that is nobody's business"
+
+
+@app.task(name="runs_a_job")
+def runs_a_job() -> None:
+    """A job of a plain program, inside of a task."""
+    with missedbeat.run("inner") as run:
+        run.log("from inside")
+        missedbeat.current_run().metric(rows=1)
+    missedbeat.current_run().log("of the task")
 
 
 @app.task(name="adds")
