@@ -27,7 +27,7 @@ from app.manage.api.described.channels import (
 )
 from app.manage.api.described.incidents import Deliveries
 from app.manage.api.given import Fields
-from app.manage.api.wire import ChannelId, id_of, instant
+from app.manage.api.wire import ChannelId, Problem, id_of, instant
 from app.manage.channel import LONGEST_NAME, Wanted, change, make, remove
 from app.store import blackouts, channels
 from app.store.channels import Sent
@@ -91,6 +91,7 @@ async def delete_channel(channel: ChannelId, caller: Writer, actor: Program, ses
     "/channels/{channel}/test",
     response_model=Tested,
     responses={
+        429: {"model": Problem, "description": "Ten tests at once are enough, and then one each 30 s; see `Retry-After`"},
         502: {"model": Tested, "description": "The receiver did not take it"},
         504: {"model": Tested, "description": "No worker sent it in time"},
     },

@@ -48,7 +48,7 @@ async def list_incident_deliveries(incident: IncidentId, caller: Writer, session
 
 @routes.post("/incidents/{incident}/acknowledge", response_model=Incident)
 async def acknowledge_incident(incident: IncidentId, caller: Writer, actor: Program, session: Session, now: Now) -> JSONResponse:
-    """Somebody has seen it: reminders stop. The first time counts."""
+    """Somebody has seen it, and others see who and when. The first time counts."""
     row = await incidents.get(session, caller.project, id_of(incident))
     await incidents.acknowledge(session, caller.project, row.id, now, actor.words)
     return JSONResponse(shape(await incidents.get(session, caller.project, row.id), may_write=True))
