@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional, Union
 from urllib.parse import urlsplit, urlunsplit
 
@@ -47,6 +48,7 @@ class Settings:
     eager: bool = False
     max_buffer: int = 10_000
     flush_timeout: float = 2.0
+    spool: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -66,6 +68,7 @@ def read(app_name: Any, given: Mapping[str, Any]) -> Settings:
     unknown = set(said) - set(Settings.__dataclass_fields__)
     if unknown:
         logger.warning("instrument() knows no %s; it is ignored", ", ".join(sorted(unknown)))
+    said.setdefault("spool", os.environ.get("MISSEDBEAT_SPOOL", ""))
     checked = {name: _checked(name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
     return Settings(
         url=_address(_text(said.get("url") or os.environ.get("MISSEDBEAT_URL", ""))),
@@ -171,6 +174,12 @@ def _most(value: Any) -> int:
     return max(int(value), 10)
 
 
+def _folder(value: Any) -> str:
+    """Where it leads from wherever this process stands later; empty for none."""
+    path = _string(os.fspath(value)).strip()
+    return str(Path(path).expanduser().absolute()) if path else ""
+
+
 def _function(value: Any) -> Any:
     if not callable(value):
         raise TypeError("it is a function of an event")
@@ -180,5 +189,5 @@ def _function(value: Any) -> Any:
 READERS: dict[str, Callable[[Any], Any]] = {
     "scope": _scope, "include": _patterns, "exclude": _patterns, "monitors": _monitors, "register": bool, "reconcile": bool,
     "heartbeat": _seconds, "exceptions": _words, "before_send": _function, "eager": bool, "max_buffer": _most,
-    "flush_timeout": _patience,
+    "flush_timeout": _patience, "spool": _folder,
 }  # fmt: skip
