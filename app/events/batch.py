@@ -39,7 +39,7 @@ class Envelope:
 class RunSaid:
     """One thing said of a run, or of a dispatch that failed. `note`: words for the log that change nothing; `expires` how long
     it may wait in the queue; `eta` when it is to begin; `next_due` what its scheduler says comes after it; `broker`: it was not
-    dispatched because the broker cannot be reached."""
+    dispatched because the broker cannot be reached; `replayed`: it comes out of a spool, long after whoever saw it died."""
 
     at: datetime
     monitor: Address
@@ -55,6 +55,7 @@ class RunSaid:
     eta: datetime | None = None
     next_due: datetime | None = None
     broker: bool = False
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

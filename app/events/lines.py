@@ -89,6 +89,7 @@ def _run(fields: Fields, given: dict[str, Any], word: Word, source: str) -> RunS
         eta=fields.instant("eta"),
         next_due=fields.instant("next_due"),
         broker=fields.flag("broker"),
+        replayed=fields.flag("replayed"),
     )
 
 

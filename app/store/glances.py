@@ -27,11 +27,13 @@ RUNS = text("""
         SELECT * FROM runs WHERE project_id = :project AND monitor_id = wanted.id AND at > :since
         ORDER BY at DESC, key DESC LIMIT :limit) AS r""")
 TURNS = text("""
-    SELECT t.monitor_id, t.at, t.from_status, t.to_status
+    SELECT t.monitor_id, greatest(t.at, i.fine_until), t.from_status, t.to_status
     FROM unnest(CAST(:ids AS uuid[])) AS wanted(id)
     CROSS JOIN LATERAL (
         SELECT * FROM transitions WHERE project_id = :project AND monitor_id = wanted.id ORDER BY n DESC LIMIT :limit) AS t
-    WHERE t.at >= :since ORDER BY t.monitor_id, t.n""")
+    LEFT JOIN incidents i ON i.project_id = :project AND i.monitor_id = t.monitor_id AND i.opened_by = t.n
+        AND i.fine_until IS NOT NULL
+    WHERE greatest(t.at, i.fine_until) >= :since ORDER BY t.monitor_id, t.n""")
 HEARERS = text("""
     SELECT s.monitor_id, c.name, c.kind FROM subscriptions s
     JOIN channels c ON c.project_id = s.project_id AND c.id = s.channel_id

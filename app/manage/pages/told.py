@@ -39,9 +39,14 @@ class Step:
     more: str = ""
 
 
+def _what(row: DeliveryRow) -> str:
+    """What somebody was told of."""
+    return "the false alarm" if row.told.get("reason") == "withdrawn" else OF.get(row.told["kind"], "it")
+
+
 def attempts(row: DeliveryRow, channel: str | None) -> list[Step]:
     """Each try to hand a message over, what the receiver said to it, and how it ended where no try ended it."""
-    name, what = channel or "A channel that was deleted", OF.get(row.told["kind"], "it")
+    name, what = channel or "A channel that was deleted", _what(row)
     steps = [_tried(name, what, tried) for tried in row.attempts]
     if row.state == "suppressed":
         steps.append(Step(row.settled_at or row.created_at, row.state, f"{name} was not told of {what}", row.reason or ""))
@@ -72,7 +77,7 @@ def told(deliveries: Iterable[tuple[DeliveryRow, str | None]]) -> list[Told]:
 
 
 def _told(row: DeliveryRow, channel: str) -> Told:
-    what = OF.get(row.told["kind"], "it")
+    what = _what(row)
     answer = f"{row.attempts[-1].get('answer', '')}"[:LONGEST_ANSWER] if row.attempts else ""
     match row.state:
         case "delivered":
