@@ -11,6 +11,7 @@ from app.domain.run import Phase
 
 MOST_TRIES = 20
 MOST_EXECUTIONS = 20
+MOST_NOTED = 100
 LOOPS = 3  # executions of one try that never came to an end
 
 
@@ -30,6 +31,7 @@ class Word(StrEnum):
     EXPIRED = "expired"
     REVOKED = "revoked"
     IGNORED = "ignored"
+    LOG = "log"
 
 
 FIRM = {Word.SUCCEEDED: 0, Word.REVOKED: 1, Word.FAILED: 2}  # these outweigh everything else of their try, the first the others
@@ -101,7 +103,7 @@ class Stand:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that was heard of a run. `key`, `at`: the number and the instant of its row in `runs`, once it has one; `counted`: the
-    end that its monitor counted last."""
+    end that its monitor counted last; `noted`: the ids of the newest words for its log."""
 
     key: int | None = None
     at: datetime | None = None
@@ -110,6 +112,11 @@ class Facts:
     tries: Mapping[int, Try] = field(default_factory=dict)
     counted: str | None = None
     looped: bool = False
+    noted: tuple[str, ...] = ()
+
+    def note(self, id_: str) -> Self:
+        """With words for the log that came under this id."""
+        return replace(self, noted=(*self.noted, id_)[-MOST_NOTED:])
 
     def heard(self, event: RunEvent) -> Self:
         """With this event; equal to what was there where it says nothing new."""
@@ -141,6 +148,7 @@ class Facts:
         return {
             "key": self.key, "at": _text(self.at), "dispatched": _text(self.dispatched), "expires": _text(self.expires),
             "tries": tries, "counted": self.counted, "looped": self.looped,
+            "noted": list(self.noted),
         }  # fmt: skip
 
     @classmethod
@@ -152,7 +160,7 @@ class Facts:
         }
         return cls(
             data.get("key"), _at(data.get("at")), _at(data.get("dispatched")), _at(data.get("expires")), tries,
-            data.get("counted"), bool(data.get("looped")),
+            data.get("counted"), bool(data.get("looped")), tuple(data.get("noted", ())),
         )  # fmt: skip
 
 

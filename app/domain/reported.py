@@ -23,7 +23,7 @@ GIVEN_LATE = timedelta(seconds=60)  # to a run that was reported late: the rest 
 
 SIGNALS = {
     Word.STARTED: Signal.START, Word.SUCCEEDED: Signal.SUCCESS, Word.IGNORED: Signal.SUCCESS, Word.DISPATCHED: Signal.LOG,
-    Word.RETRY: Signal.LOG, Word.REVOKED: Signal.LOG,
+    Word.RETRY: Signal.LOG, Word.REVOKED: Signal.LOG, Word.LOG: Signal.LOG,
 }  # fmt: skip
 OUTCOMES = {
     Word.SUCCEEDED: Outcome.SUCCESS, Word.IGNORED: Outcome.SUCCESS, Word.LOST: Outcome.LOST, Word.ABORTED: Outcome.ABORTED,

@@ -50,7 +50,7 @@ class Item(Protocol):
 class Sync:
     """A sync, read. `whole`: what it does not name is to be retired; `items`: what is declared under each token; `named`: these
     tokens and those of items that made no sense; `errors`: what was wrong with those; `dues`: of intervals, when the scheduler
-    sends them next, where it began them anew."""
+    sends them next, where it began them anew; `slugs`: of jobs, the slug of the check that is meant where none is called so."""
 
     service: Service
     source: str
@@ -59,6 +59,7 @@ class Sync:
     named: set[str] = field(default_factory=set)
     errors: list[dict[str, str]] = field(default_factory=list)
     dues: Mapping[str, datetime] = field(default_factory=dict)
+    slugs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class Entry:
             wanted["grace"] = last["grace"]  # the default does not move with the hours
         fields = merged(wanted, last, shown(stands), self.said)
         timed = Declaration(schedule=self.rule.schedule).rule_after(stands.rule, now, timedelta())
-        rule = replace(timed, dispatched=True, **{name: _span(fields[name]) for name in ("grace", "max_runtime", "max_wait")})
+        limits = {name: _span(fields[name]) for name in ("grace", "max_runtime", "max_wait")}
+        rule = replace(timed, dispatched=self.rule.dispatched, **limits)
         return replace(
             stands, name=fields["name"], rule=rule, tags=fields["tags"], description=fields["description"], source=self.source,
             retired=False, declared=self._declared(wanted),

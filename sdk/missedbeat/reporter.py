@@ -84,14 +84,14 @@ class Reporter:
         """A name for an execution that begins."""
         return f"{self._random.getrandbits(32):08x}"
 
-    def beat(self, kind: str, facts: Sequence[tuple[Any, ...]]) -> None:
-        """The newest heartbeats of a kind, in place of older ones that still wait."""
+    def beat(self, kind: str, facts: Sequence[tuple[Any, ...]], about: str = "") -> None:
+        """The newest heartbeats of a kind, in place of older ones that still wait, of those `about` the same."""
         events = [Event(kind, self._process, next(self._numbers), now_ms(), more=more) for more in facts]
         if self.listener is not None:
             for event in events:
                 self.listener(self.said(event))
             return
-        self._buffer.beat(kind, events)
+        self._buffer.beat(f"{kind} {about}" if about else kind, events)
         self._sender.ring()
 
     def take(self, event: Event) -> None:

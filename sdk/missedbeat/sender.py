@@ -106,12 +106,22 @@ class Sender:
             return self.is_idle
         if self._next_at > time.monotonic() + REFUSED_FOR / 2:
             return False
+        if self._thread is None:
+            return self._flush_here(until)
         self._flushing = True
         self.ring()
         self._bell.put(None)
         while self._flushing and time.monotonic() < until and not self.is_idle and not give_up():
             time.sleep(0.01)
         self._flushing = False
+        return self.is_idle
+
+    def _flush_here(self, until: float) -> bool:
+        """The interpreter is ending, and starts no thread any more: whoever flushes sends."""
+        while not self.is_idle and time.monotonic() < until:
+            guard.run(self.send_once)
+            if self._failures:
+                break
         return self.is_idle
 
     def close(self) -> None:
@@ -136,8 +146,9 @@ class Sender:
             if self._thread is None and not self._closed:
                 self._next_at = time.monotonic() + LINGER
                 thread = threading.Thread(target=self._run, name="missedbeat-sender", daemon=True)
-                thread.start()
-                self._thread = thread
+                with suppress(RuntimeError):  # the interpreter is ending
+                    thread.start()
+                    self._thread = thread
 
     def _run(self) -> None:
         while not self._closed:

@@ -11,8 +11,8 @@ from typing import Any, Optional, Union
 from urllib.parse import urlsplit, urlunsplit
 
 from missedbeat.guard import guard
-from missedbeat.monitor import Monitor
 from missedbeat.post import origin_of
+from missedbeat.wanted import Monitor
 
 BeforeSend = Callable[[dict[str, Any]], Optional[dict[str, Any]]]
 Scope = Union[str, Callable[[Any, Any], bool]]
@@ -22,6 +22,11 @@ PATH = "/api/v3/events"
 MOST_APP = 50
 HOUSEKEEPING = ("celery.backend_cleanup", "celery.chord_unlock", "celery.accumulate")
 """Celery's own tasks that do nothing for anybody. Its others (`celery.chain`, `celery.starmap`, …) are how it sends a user's."""
+
+NOT_SET_UP = (
+    "Missedbeat is not set up: set MISSEDBEAT_URL to the address of your Missedbeat and MISSEDBEAT_KEY to a read-write key of "
+    "your project. Until then nothing is reported."
+)
 
 logger = logging.getLogger("missedbeat")
 
@@ -49,6 +54,8 @@ class Settings:
     max_buffer: int = 10_000
     flush_timeout: float = 2.0
     spool: str = ""
+    probe: str = ""
+    probe_patience: float = 60.0
 
     @property
     def is_complete(self) -> bool:
@@ -61,34 +68,47 @@ class Settings:
         return self.url.rstrip("/") + PATH
 
 
-def read(app_name: Any, given: Mapping[str, Any]) -> Settings:
-    """Of the arguments of `instrument` and the environment, in this order."""
+def read(app_name: Any, given: Mapping[str, Any], asked: str = "instrument") -> Settings:
+    """Of the arguments of `instrument`, or whatever function was `asked`, and the environment, in this order."""
     default = Settings()
     said = {name: value for name, value in given.items() if value is not None or name == "heartbeat"}
     unknown = set(said) - set(Settings.__dataclass_fields__)
     if unknown:
-        logger.warning("instrument() knows no %s; it is ignored", ", ".join(sorted(unknown)))
+        logger.warning("%s() knows no %s; it is ignored", asked, ", ".join(sorted(unknown)))
     said.setdefault("spool", os.environ.get("MISSEDBEAT_SPOOL", ""))
-    checked = {name: _checked(name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
+    checked = {name: _checked(asked, name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
     return Settings(
         url=_address(_text(said.get("url") or os.environ.get("MISSEDBEAT_URL", ""))),
-        key=_sound_key(_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", ""))),
+        key=_sound_key(_key_of(_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", "")))),
         app=(_text(app_name) or default.app)[:MOST_APP],
         environment=_text(said.get("environment") or os.environ.get("MISSEDBEAT_ENVIRONMENT", ""))[:MOST_APP],
         disabled=_switched_on("MISSEDBEAT_DISABLED"),
         offline=_switched_on("MISSEDBEAT_OFFLINE"),
+        probe=_text(os.environ.get("MISSEDBEAT_PROBE", "")),
+        probe_patience=_probe_patience(os.environ.get("MISSEDBEAT_PROBE_PATIENCE", "")),
         **checked,
     )
 
 
-def _checked(name: str, read_one: Callable[[Any], Any], said: Mapping[str, Any], default: Any) -> Any:
+def _key_of(said: str) -> str:
+    """A key as it is, or as it stands in the file that `file:/path` names."""
+    if not said.startswith("file:"):
+        return said
+    try:
+        return Path(said[len("file:") :]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        logger.warning("MISSEDBEAT_KEY: the file that it names cannot be read: %s", error)
+        return ""
+
+
+def _checked(asked: str, name: str, read_one: Callable[[Any], Any], said: Mapping[str, Any], default: Any) -> Any:
     """One argument, or its default with a word about it where it makes no sense."""
     if name not in said:
         return default
     try:
         return read_one(said[name])
     except (TypeError, ValueError, AttributeError) as error:
-        logger.warning("instrument(%s=%r): %s; %r is used instead", name, said[name], error, default)
+        logger.warning("%s(%s=%r): %s; %r is used instead", asked, name, said[name], error, default)
         return default
 
 
@@ -168,6 +188,15 @@ def _seconds(value: Any) -> float | None:
 
 def _patience(value: Any) -> float:
     return min(max(float(value), 0.0), 60.0)
+
+
+def _probe_patience(said: str) -> float:
+    """How many seconds a worker may stand still before it counts as dead."""
+    seconds, error = guard.attempt(float, said.strip() or "60")
+    if error is not None or not 1 <= (seconds or 0.0) <= 3600:
+        logger.warning("MISSEDBEAT_PROBE_PATIENCE=%r: it is a number of seconds from 1 to 3600; 60 is used instead", said)
+        return 60.0
+    return seconds or 60.0
 
 
 def _most(value: Any) -> int:

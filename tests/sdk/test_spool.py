@@ -361,3 +361,14 @@ def test_offline_nothing_is_written(tmp_path: Path, reporters: Callable[..., Rep
     reporter.record("run.started", "entry:n", "r")
     assert reporter.flush(30)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_script_that_could_not_tell_is_told_of_by_the_next(tmp_path: Path, collector: Collector, gate: Gate) -> None:
+    """As cron starts them, one after the other: each lives a moment, and the server was away for the first."""
+    told = {**os.environ, "MISSEDBEAT_URL": gate.url, "MISSEDBEAT_KEY": "a-key", "MISSEDBEAT_SPOOL": str(tmp_path)}
+    for run in ("first", "second"):
+        script = f"import missedbeat; missedbeat.configure(flush_timeout=10); missedbeat.success('backup', run_id={run!r})"
+        subprocess.run(tied(sys.executable, "-c", script), env=told, check=True, timeout=60)
+        gate.now()
+    arrived(collector, "first", "second")
+    wait_until(lambda: not list(tmp_path.iterdir()), LONG)

@@ -19,16 +19,11 @@ from missedbeat.celery import beat, deaths, hooks, worker
 from missedbeat.celery.handle import Handle, handles
 from missedbeat.guard import guard
 from missedbeat.reporter import reporter_for
-from missedbeat.settings import Settings
+from missedbeat.settings import NOT_SET_UP, Settings
 
 __all__ = ["Handle", "MissedbeatMiddleware", "instrument"]
 
 logger = logging.getLogger("missedbeat")
-
-NOT_SET_UP = (
-    "Missedbeat is not set up: set MISSEDBEAT_URL to the address of your Missedbeat and MISSEDBEAT_KEY to a read-write key of "
-    "your project. Until then nothing is reported."
-)
 
 
 def instrument(app: Any, **given: Any) -> Handle:
