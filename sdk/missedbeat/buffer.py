@@ -68,6 +68,9 @@ class Buffer:
     def settled(self) -> None:
         """All that was taken has arrived, or is given up; here it is gone already."""
 
+    def store(self) -> None:
+        """The process may end now: what waits is put where it outlives that, if there is such a place."""
+
     def close(self) -> None:
         """Nothing more is appended."""
 

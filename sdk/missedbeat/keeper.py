@@ -94,6 +94,13 @@ class KeptBuffer(Buffer):
 
     # its end
 
+    def store(self) -> None:
+        """What waits in memory is in a file, or half a second is over, or there is none."""
+        until = time.monotonic() + CLOSING
+        while (len(self) or self._is_moving) and time.monotonic() < until and not self._is_bypassed():
+            self._ring()
+            time.sleep(MOMENT)
+
     def close(self) -> None:
         """The thread writes what waits, and leaves the files to others."""
         self._closed = True

@@ -137,7 +137,9 @@ class Reporter:
         if self._in_child:
             return True
         self.drain()
-        return self._sender.flush(seconds, give_up)
+        has_arrived = self._sender.flush(seconds, give_up)
+        self._buffer.store()
+        return has_arrived
 
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""

@@ -372,3 +372,22 @@ def test_a_script_that_could_not_tell_is_told_of_by_the_next(tmp_path: Path, col
         gate.now()
     arrived(collector, "first", "second")
     wait_until(lambda: not list(tmp_path.iterdir()), LONG)
+
+
+ENDING = """
+import os, sys
+from pathlib import Path
+from tests.sdk.spooling import reporting
+
+reporter = reporting(sys.argv[1], Path(sys.argv[2]))
+for number in range(5):
+    reporter.record("run.started", "entry:n", str(number))
+reporter.flush(0)
+os._exit(0)
+"""
+
+
+def test_the_end_of_a_process_leaves_in_the_spool_what_was_said_last(tmp_path: Path, gate: Gate) -> None:
+    """It waits for no server; what it said a millisecond before is kept all the same."""
+    subprocess.run(tied(sys.executable, "-c", ENDING, gate.url, str(tmp_path)), cwd=ROOT, check=True, timeout=60)
+    assert waiting(tmp_path) == 5
