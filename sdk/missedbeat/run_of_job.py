@@ -60,9 +60,9 @@ class Run:
 
     # its life
 
-    def begin(self, att: int = 0) -> Run:
-        """It starts now; `att` is which try of this run id it is, from 0."""
-        guard.run(self._begin, att)
+    def begin(self, att: int = 0, more: tuple[Any, ...] = ()) -> Run:
+        """It starts now; `att` is which try of this run id it is, from 0. `more`: further fields of the event, in pairs."""
+        guard.run(self._begin, att, more)
         return self
 
     def succeed(self) -> None:
@@ -121,7 +121,7 @@ class Run:
         self._lines.append(str(text)[-LONGEST_LOG:])
         self._has_news = True
 
-    def _begin(self, att: int) -> None:
+    def _begin(self, att: int, more: tuple[Any, ...]) -> None:
         program = this_program()
         reporter = program.reporter
         if reporter is None:
@@ -129,7 +129,7 @@ class Run:
         program.declare(self.key, **self._options)
         self._program, self.id, self.att = program, self._wanted_id or os.urandom(16).hex(), att
         self.x, self._began = reporter.new_execution(), time.monotonic()
-        reporter.record("run.started", f"job:{self.key}", self.id, att, self.x)
+        reporter.record("run.started", f"job:{self.key}", self.id, att, self.x, more)
         program.began(self)
 
     def _fail(self, why: str | BaseException, exit_status: int | None) -> None:
