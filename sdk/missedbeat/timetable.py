@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,6 +37,16 @@ def zone_name(zone: Any) -> str | None:
     hours = int(offset / timedelta(hours=1))
     name = f"Etc/GMT{-hours:+d}" if hours else "UTC"
     return name if _is_known(name) else None
+
+
+def zone_here() -> str | None:
+    """The name of the zone of this machine; None where that has none."""
+    said = os.environ.get("TZ", "").lstrip(":")
+    path = str(Path("/etc/localtime").resolve())
+    name = said or path.rpartition("zoneinfo/")[2]
+    here = datetime.now(timezone.utc).astimezone()
+    found = zone_name(name)
+    return found if found is not None and datetime.now(ZoneInfo(found)).utcoffset() == here.utcoffset() else None
 
 
 def short(seconds: float) -> float | int:
