@@ -132,18 +132,18 @@ class Run:
         reporter.record("run.started", f"job:{self.key}", self.id, att, self.x, more)
         program.began(self)
 
+    def words_of(self, error: BaseException) -> str:
+        """An exception, as far as `exceptions=` lets it out."""
+        return words_of(error, self._program.settings.exceptions if self._program is not None else "none")
+
     def _fail(self, why: str | BaseException, exit_status: int | None) -> None:
-        words = words_of(why, self._exceptions) if isinstance(why, BaseException) else str(why)
+        words = self.words_of(why) if isinstance(why, BaseException) else str(why)
         more: tuple[Any, ...] = ("error", words) if words else ()
         self.over("run.failed", more if exit_status is None else (*more, "exit", exit_status))
 
     def _abort(self, error: BaseException) -> None:
-        words = words_of(error, self._exceptions)
+        words = self.words_of(error)
         self.over("run.aborted", ("error", words) if words else ())
-
-    @property
-    def _exceptions(self) -> str:
-        return self._program.settings.exceptions if self._program is not None else "none"
 
     def over(self, kind: str, more: tuple[Any, ...] = ()) -> None:
         """It ended so, with these fields. Told once, and only by the process that began it: one that was forked meanwhile has no
