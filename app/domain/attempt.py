@@ -16,6 +16,7 @@ class Limit:
 SIGN_IN_ACCOUNT = Limit("sign-in account", 10, 60)
 SIGN_IN_ADDRESS = Limit("sign-in address", 30, 10)
 INVITATIONS = Limit("invitations of a user", 20, 600)
+TESTS = Limit("tests of a channel", 10, 30)  # nobody's mailbox is flooded by them
 LETTER_ACCOUNT = Limit("letter account", 5, 600)  # letters to one address: nobody's mailbox is flooded from here
 LETTER_ADDRESS = Limit("letter address", 20, 60)
 CODE_ACCOUNT = Limit("code account", 5, 120)  # of a million codes three are right: one in five hundred days of guessing

@@ -21,6 +21,7 @@ class AuditAction(StrEnum):
 
     PROJECT_CREATED = "project.created"
     PROJECT_RENAMED = "project.renamed"
+    PROJECT_EXPORTED = "project.exported"
     PROJECT_DELETING = "project.deleting"
     PROJECT_KEPT = "project.kept"
     PROJECT_TRANSFERRED = "project.transferred"
@@ -45,6 +46,7 @@ class AuditAction(StrEnum):
 IN_WORDS = {
     AuditAction.PROJECT_CREATED: "made the project",
     AuditAction.PROJECT_RENAMED: "renamed the project to",
+    AuditAction.PROJECT_EXPORTED: "took a file of",
     AuditAction.PROJECT_DELETING: "deleted the project, which goes a week later",
     AuditAction.PROJECT_KEPT: "kept the project after all",
     AuditAction.PROJECT_TRANSFERRED: "made an owner of",

@@ -64,8 +64,10 @@ def stamp(t: datetime | None) -> str | None:
     return None if t is None else t.isoformat(timespec="milliseconds")
 
 
-def explain(facts: dict[str, Any]) -> str:
-    """One sentence for people: what was expected, what was heard, and what followed."""
+def explain(facts: dict[str, Any], zone: str = "") -> str:
+    """One sentence for people: what was expected, what was heard, and what followed. Times stand in this zone, else in that of
+    the schedule."""
+    facts = {**facts, "zone": zone} if zone else facts
     tell = _TOLD.get(facts["rule"])
     if tell is None:
         return f"It was {facts['rule']} by hand at {_clock(facts['at'], facts)}."
@@ -194,7 +196,7 @@ def _deaf(facts: dict[str, Any]) -> str:
 
 
 def _clock(text: str | None, facts: dict[str, Any]) -> str:
-    """In the zone of the schedule, as every other time of the message."""
+    """In one zone, as every other time of the message."""
     return "an unknown time" if text is None else _told_in(text, facts["zone"])
 
 

@@ -10,13 +10,14 @@ from uuid import UUID, uuid4
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.attempt import TESTS
 from app.domain.audit_action import AuditAction
 from app.domain.message import Told
 from app.domain.monitor import on_edit, on_expect_first, on_pause, on_resume
 from app.domain.state import Rule, Status
 from app.domain.tokens import unique_key
-from app.errors import Invalid, OverLimit
-from app.store import accounts, addresses, audit_entries, blackouts, decisions, monitors, outbox, pauses
+from app.errors import Invalid, OverLimit, TooMany
+from app.store import accounts, addresses, attempts, audit_entries, blackouts, decisions, monitors, outbox, pauses
 from app.store.addresses import Alias
 from app.store.audit_entries import Actor, Entry
 from app.store.rows import Locked, rule_columns
@@ -109,7 +110,11 @@ async def remove(session: AsyncSession, project: UUID, monitor: UUID, margin: ti
 
 
 async def put_test(session: AsyncSession, channel: ChannelRow, now: datetime) -> UUID:
-    """A test message for a channel, told once and never again; returns its delivery."""
+    """A test message for a channel, told once and never again; returns its delivery. Raises TooMany."""
+    try:
+        await attempts.count(session, TESTS, str(channel.id), now)
+    except TooMany as error:
+        raise TooMany(f"that is enough of tests for now; send the next in {error.retry_after} s", error.retry_after) from None
     delivery = uuid4()
     project = await accounts.project(session, channel.project_id)
     told = Told(kind="test", at=now, project=project.name, channel=channel.name)

@@ -3,7 +3,7 @@ commits."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,16 +17,17 @@ from app.store.tables import ChannelRow
 from app.web import Shared
 
 HEARS = ("all", "down", "up")
+UNLIMITED = {"hears": "all", "tags": "", "hours": None}
 LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a channel is to be. `own`: the settings of its kind, which replace all that it had; None leaves them. `renew`: with
-    another signing secret, while the one in use signs beside it."""
+    """What a channel is to be. `limits`: columns hears, tags, hours, those that are given. `own`: the settings of its kind, which
+    replace all that it had; None leaves them. `renew`: with another signing secret, while the one in use signs beside it."""
 
     name: str | None = None
-    hears: str | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
     own: dict[str, Any] | None = None
     renew: bool = False
 
@@ -39,7 +40,7 @@ async def make(
     settings, secrets = house.check_channel(kind, own)
     row: dict[str, Any] = {
         "project_id": project, "id": uuid4(), "kind": kind, "name": wanted.name or "", "settings": settings,
-        "hears": wanted.hears or "all", "created_at": now,
+        "created_at": now, **UNLIMITED, **wanted.limits,
     }  # fmt: skip
     row["secret"] = _sealed(house, project, row["id"], secrets)
     await channels.add(session, row)
@@ -51,8 +52,7 @@ async def make(
 async def change(session: AsyncSession, house: Shared, actor: Actor, row: ChannelRow, wanted: Wanted, now: datetime) -> str:
     """Change a locked one to what is given; returns its new signing secret where one was made. The secret in use stays where no
     other is given. The channel is in use again, if it was disabled or left alone. Raises Invalid naming the field."""
-    named = {"name": wanted.name, "hears": wanted.hears}
-    columns: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    columns: dict[str, Any] = {**({} if wanted.name is None else {"name": wanted.name}), **wanted.limits}
     made = ""
     if wanted.own is not None:
         own, in_use = dict(wanted.own), kept_by(house, row).get("secret", "")
@@ -63,8 +63,9 @@ async def change(session: AsyncSession, house: Shared, actor: Actor, row: Channe
         settings, secrets = house.check_channel(row.kind, own)
         columns |= {"settings": settings, "secret": _sealed(house, row.project_id, row.id, secrets)}
         made = "" if own.get("secret") else secrets.get("secret", "")
+    changed = sorted(name for name, value in columns.items() if value != getattr(row, name))
     await channels.edit(session, row.project_id, row.id, columns)
-    await _log(session, actor, AuditAction.CHANNEL_CHANGED, row, now, sorted(columns))
+    await _log(session, actor, AuditAction.CHANNEL_CHANGED, row, now, changed)
     return made
 
 

@@ -66,9 +66,10 @@ async def past_of(session: AsyncSession, project: UUID, monitor: UUID, moment: M
     """What is known of a monitor's last 30 days, of more than MOST_HEARD check-ins the newest. Raises NotFound."""
     state = monitor_of(await monitors.get(session, project, monitor))
     since, heard = await checkins.heard_since(session, project, monitor, state.heard, moment.now - LOOKS_BACK, MOST_HEARD)
-    oldest = heard[0].received if heard else since
-    by_hand = await incidents.by_hand(session, project, monitor, oldest, state.transition_count)
-    return Past(since, moment.now, heard, _with_last(by_hand, state.barred_at, oldest), moment.horizon, moment.margin)
+    done = _with_last(await incidents.by_hand(session, project, monitor, state.transition_count), state.barred_at)
+    if len(heard) < state.heard:  # else its whole life is lived again
+        done = _from(done, heard[0].received if heard else since)
+    return Past(since, moment.now, heard, done, moment.horizon, moment.margin)
 
 
 async def replay(rule: Rule, past: Past, replays: OneByOne) -> Replayed:
@@ -84,7 +85,15 @@ async def replay(rule: Rule, past: Past, replays: OneByOne) -> Replayed:
     return Replayed(past.since, lived.until, heard, lived.count, list(lived.alerts), lived.notes)
 
 
-def _with_last(by_hand: Sequence[ByHand], barred_at: datetime | None, oldest: datetime) -> list[ByHand]:
+def _from(by_hand: Sequence[ByHand], oldest: datetime) -> list[ByHand]:
+    """What was done from an instant on; and the pause before it, if that lasted then."""
+    before = [done for done in by_hand if done.at < oldest][-1:]
+    return [*(done for done in before if done.paused), *(done for done in by_hand if done.at >= oldest)]
+
+
+def _with_last(by_hand: Sequence[ByHand], barred_at: datetime | None) -> list[ByHand]:
     """To pause what is paused turns nothing and stands nowhere but on the monitor, if it was the last that was done."""
-    again = barred_at is not None and barred_at >= oldest and barred_at not in {done.at for done in by_hand}
-    return [*by_hand, *([ByHand(barred_at, paused=True)] if again and barred_at is not None else [])]
+    last = by_hand[-1].at if by_hand else None
+    if barred_at is None or (last is not None and barred_at <= last):
+        return list(by_hand)
+    return [*by_hand, ByHand(barred_at, paused=True)]

@@ -30,7 +30,7 @@ MOMENT = text("""
         FROM canaries WHERE sent_at BETWEEN (SELECT heard FROM c) AND 'infinity' AND sent_at > (SELECT heard FROM c)
             AND heard_at IS NULL)
     SELECT missedbeat_now() AS clock, t.tick,
-        (SELECT coalesce(json_agg(json_build_array(from_at, to_at)), '[]') FROM blackouts) AS deaf,
+        (SELECT coalesce(json_agg(json_build_array(from_at, to_at) ORDER BY from_at), '[]') FROM blackouts) AS deaf,
         (SELECT coalesce(array_agg(at), '{}') FROM (
             SELECT max(at) AS at FROM ticks WHERE at BETWEEN (SELECT tick FROM t) - interval '2 min' AND 'infinity'
             GROUP BY process HAVING NOT bool_or(last)) AS p) AS processes,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, literal, select, true, update
+from sqlalchemy import Select, delete, func, insert, literal, select, text, true, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -13,10 +13,24 @@ from sqlalchemy.orm import aliased
 from app.domain.retry import pause_after
 from app.errors import NotFound
 from app.store import detours, outbox
+from app.store.channel_limits import HEARS_OF
 from app.store.tables import ChannelRow, DeliveryRow, MonitorRow, SubscriptionRow
 
-Sent = tuple[DeliveryRow, str | None]
-"""A delivery, with the name of its channel; None once that is deleted."""
+
+class Sent(NamedTuple):
+    """A delivery, with the name of its channel, None once that is deleted; and until when that is outside of its hours, or was
+    when somebody last looked."""
+
+    row: DeliveryRow
+    channel: str | None
+    closed_until: datetime | None
+
+
+_HEARD = f"""subscriptions s JOIN monitors m ON (m.project_id, m.id) = (s.project_id, s.monitor_id)
+    JOIN channels c ON (c.project_id, c.id) = (s.project_id, s.channel_id) AND {HEARS_OF.format(c="c", m="m")}
+    WHERE s.project_id = :project"""
+COUNTS = text(f"SELECT s.channel_id, count(*) FROM {_HEARD} GROUP BY s.channel_id")  # noqa: S608
+HEARD_OF = text(f"SELECT s.monitor_id FROM {_HEARD} AND s.channel_id = :channel")  # noqa: S608
 WORKS = {"failures": 0, "failing_since": None, "open_until": None}
 
 
@@ -47,15 +61,13 @@ async def ids(session: AsyncSession, project: UUID) -> list[UUID]:
 
 
 async def counts(session: AsyncSession, project: UUID) -> dict[UUID, int]:
-    """How many monitors each channel hears of; those that hear of none are left out."""
-    query = select(SubscriptionRow.channel_id, func.count()).where(SubscriptionRow.project_id == project)
-    return {channel: count for channel, count in await session.execute(query.group_by(SubscriptionRow.channel_id))}
+    """How many monitors each channel hears of, by its tags too; those that hear of none are left out."""
+    return {channel: count for channel, count in await session.execute(COUNTS, {"project": project})}
 
 
 async def heard_of(session: AsyncSession, project: UUID, channel: UUID) -> set[UUID]:
-    """The monitors that a channel hears of; none for a channel that is not there."""
-    query = select(SubscriptionRow.monitor_id).where(SubscriptionRow.project_id == project)
-    return set((await session.execute(query.where(SubscriptionRow.channel_id == channel))).scalars())
+    """The monitors that a channel hears of, by its tags too; none for a channel that is not there."""
+    return set((await session.execute(HEARD_OF, {"project": project, "channel": channel})).scalars())
 
 
 async def hear_of_all(session: AsyncSession, project: UUID, channel: UUID) -> None:
@@ -72,9 +84,10 @@ async def hear_of_none(session: AsyncSession, project: UUID, channel: UUID) -> N
 
 
 async def edit(session: AsyncSession, project: UUID, channel: UUID, columns: dict[str, Any]) -> None:
-    """Write new settings; a channel that was disabled, or left alone for its failures, is in use again."""
+    """Write new settings; a channel that was disabled, or left alone for its failures, is in use again, in its hours."""
     row = update(ChannelRow).where(ChannelRow.project_id == project, ChannelRow.id == channel)
-    await session.execute(row.values(**columns, **WORKS, disabled_at=None, disabled_why=None, owner_told_at=None))
+    fresh = {**WORKS, "closed_until": None, "disabled_at": None, "disabled_why": None, "owner_told_at": None}
+    await session.execute(row.values(**columns, **fresh))
 
 
 async def remove(session: AsyncSession, project: UUID, channel: UUID, now: datetime) -> None:
@@ -137,25 +150,25 @@ async def delivery(session: AsyncSession, project: UUID, delivery_id: UUID) -> S
     found = (await session.execute(query)).one_or_none()
     if found is None:
         raise NotFound("not found")
-    return found[0], found[1]
+    return Sent(*found)
 
 
 async def of_incident(session: AsyncSession, project: UUID, incident: UUID) -> Sequence[Sent]:
     """Every delivery of an incident, oldest first, each with its channel's name."""
     query = _with_names().where(DeliveryRow.project_id == project, DeliveryRow.incident_id == incident)
-    return [(row, name) for row, name in await session.execute(query.order_by(DeliveryRow.seq))]
+    return [Sent(*found) for found in await session.execute(query.order_by(DeliveryRow.seq))]
 
 
 async def of_incidents(session: AsyncSession, project: UUID, wanted: Sequence[UUID]) -> dict[UUID, list[Sent]]:
     """The same of several incidents, in one query."""
     found: dict[UUID, list[Sent]] = {incident: [] for incident in wanted}
     query = _with_names().where(DeliveryRow.project_id == project, DeliveryRow.incident_id.in_(wanted))
-    for row, name in await session.execute(query.order_by(DeliveryRow.seq)):
-        if row.incident_id is not None:
-            found[row.incident_id].append((row, name))
+    for sent in await session.execute(query.order_by(DeliveryRow.seq)):
+        if sent[0].incident_id is not None:
+            found[sent[0].incident_id].append(Sent(*sent))
     return found
 
 
-def _with_names() -> Select[DeliveryRow, str | None]:
+def _with_names() -> Select[DeliveryRow, str | None, datetime | None]:
     channel = (ChannelRow.project_id == DeliveryRow.project_id) & (ChannelRow.id == DeliveryRow.channel_id)
-    return select(DeliveryRow, ChannelRow.name).outerjoin(ChannelRow, channel)
+    return select(DeliveryRow, ChannelRow.name, ChannelRow.closed_until).outerjoin(ChannelRow, channel)

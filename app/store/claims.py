@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.message import Told
 from app.domain.retry import GIVE_UP_AFTER
+from app.store import channel_limits
+from app.store.channel_limits import IS_OPEN
 from app.store.monitors import UNREADABLE
 from app.store.unnest import arrays, unnest
 
@@ -106,7 +108,7 @@ CHANNELS = text(f"""
             c.failures > 0 OR coalesce(f.seq, e.seq) IS NULL AS slow
         FROM open o JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
         CROSS JOIN LATERAL ({_of(_BUSY, "c.project_id, c.id", "")}) b
-        LEFT JOIN LATERAL ({_of(_FRESH, "c.project_id, c.id", "1")}) f ON true
+        LEFT JOIN LATERAL ({_of(_FRESH, "c.project_id, c.id", "1")}) f ON {IS_OPEN.format(c="c")}
         LEFT JOIN LATERAL ({_of(_TRIED, "c.project_id, c.id", "1")}) t ON true
         LEFT JOIN LATERAL ({_of(_TESTS, "c.project_id, c.id", "1")}) e ON true
         WHERE b.n < :per_channel AND coalesce(f.seq, t.seq, e.seq) IS NOT NULL
@@ -116,7 +118,7 @@ CHANNELS = text(f"""
     places AS (
         SELECT t.*, row_number() OVER (PARTITION BY t.slow ORDER BY t.turn, t.fresh NULLS LAST, t.oldest) AS place
         FROM turns t LEFT JOIN shares s ON s.project_id = t.project_id WHERE t.turn <= {_SHARE.format(of="t")})
-    SELECT c.project_id, c.id FROM places p JOIN channels c ON (c.project_id, c.id) = (p.project_id, p.channel_id)
+    SELECT c.project_id, c.id, c.hours FROM places p JOIN channels c ON (c.project_id, c.id) = (p.project_id, p.channel_id)
     WHERE NOT p.slow OR p.place <= :slow ORDER BY p.place, p.slow LIMIT :slots FOR NO KEY UPDATE OF c SKIP LOCKED""")  # noqa: S608
 # Counted anew now that the channels are ours: another process may have taken from them since the first look.
 CLAIM = text(f"""
@@ -134,7 +136,8 @@ CLAIM = text(f"""
             FROM (({_of(_FRESH, "c.project_id, c.id", ":per_channel")}) UNION ALL
                 ({_of(_TRIED, "c.project_id, c.id", ":per_channel")}) UNION ALL
                 ({_of(_TESTS, "c.project_id, c.id", ":per_channel")})) a
-            WHERE {_MAY_BE_TRIED.format(c="c", test="a.cause_kind = 'test'", busy="b.n", made="a.created_at")}) h
+            WHERE {_MAY_BE_TRIED.format(c="c", test="a.cause_kind = 'test'", busy="b.n", made="a.created_at")}
+                AND (a.first_try_at IS NOT NULL OR a.cause_kind = 'test' OR {IS_OPEN.format(c="c")})) h
         WHERE h.place <= :per_channel - b.n AND (c.open_until IS NULL OR h.place = 1)),
     picked AS (SELECT *, row_number() OVER (PARTITION BY project_id, slow ORDER BY place, turn) AS of_project FROM heads),
     laned AS (
@@ -188,7 +191,8 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, room: Room, p
     """Take deliveries that are due, as many as there is room for, under a lease of 30 s.
 
     1. What was withdrawn while a sender held it, and that sender never settled, is laid off. 2. The rows of channels with
-    something due are locked, so that no two senders take from one at once. 3. Of one monitor on one channel only the oldest open
+    something due are locked, so that no two senders take from one at once; outside of its hours a channel is not told of what
+    was never tried, but for tests. 3. Of one monitor on one channel only the oldest open
     delivery is taken, so that messages keep their order; where it was never tried and newer ones wait, the newest is taken in
     its place and tells of them too. Untried ones go before retries, and projects take turns.
     """
@@ -199,10 +203,11 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, room: Room, p
         "sharing": list(room.shares), "shares": [s[0] for s in room.shares.values()],
         "slow_shares": [s[1] for s in room.shares.values()],
     }  # fmt: skip
-    channels = (await session.execute(CHANNELS, given)).all()
+    channels = (await session.execute(CHANNELS, given)).mappings().all()
     if not channels:
         return []
-    given |= {"projects": [c[0] for c in channels], "channels": [c[1] for c in channels]}
+    await channel_limits.close(session, channels, now)
+    given |= {"projects": [c["project_id"] for c in channels], "channels": [c["id"] for c in channels]}
     taken = {row.id: row for row in await session.execute(CLAIM, given)}
     if not taken:
         return []

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.message import Told
 from app.domain.retry import FALLBACK_AFTER
+from app.store.channel_limits import IS_OPEN
 from app.store.tables import ChannelRow, DeliveryRow, ProjectRow
 
 HELD_AT_ONCE = 200
@@ -29,7 +30,7 @@ class Place(NamedTuple):
 START = Place()
 
 _BEST = """
-    ORDER BY c.fallback DESC, c.failures > 0, (
+    ORDER BY c.fallback DESC, c.hours IS NOT NULL, c.failures > 0, (
         SELECT w.settled_at FROM deliveries w WHERE (w.project_id, w.channel_id) = (c.project_id, c.id)
             AND w.state = 'delivered' ORDER BY w.seq DESC LIMIT 1) DESC NULLS LAST, c.created_at, c.id LIMIT 1"""
 # Another channel that has heard, or will hear, the same by itself is no detour; where one has heard it, none is needed.
@@ -55,12 +56,13 @@ TELL = text(f"""
                         AND (o.channel_id = c.id OR o.state = 'delivered'))))
         {_BEST}) way
     ORDER BY t.seq ON CONFLICT DO NOTHING""")  # noqa: S608
-HELD = text("""
+HELD = text(f"""
     SELECT d.project_id, d.id FROM channels c CROSS JOIN LATERAL (
         SELECT w.project_id, w.id, w.seq FROM deliveries w
         WHERE (w.project_id, w.channel_id) = (c.project_id, c.id) AND w.state IN ('waiting', 'sending') AND NOT w.fallback_told
             AND w.created_at <= :since AND w.cause_kind <> 'test' ORDER BY w.created_at LIMIT :limit) d
-    WHERE c.open_until IS NOT NULL AND c.failing_since <= :since ORDER BY d.seq LIMIT :limit""")
+    WHERE c.open_until IS NOT NULL AND c.failing_since <= :since AND {IS_OPEN.format(c="c")}
+    ORDER BY d.seq LIMIT :limit""")  # noqa: S608
 # Only a look at the oldest open one of a monitor on a channel tells whether others wait behind it, so a look goes on where the
 # last one ended; what was tried before always is the oldest.
 BEHIND = text("""
@@ -99,7 +101,7 @@ async def nobody_heard(session: AsyncSession, project: UUID, delivery: UUID) -> 
 
 async def tell_held(session: AsyncSession, now: datetime) -> int:
     """Tell another way what waits for 10 min behind a channel that failed all the while and is left alone, some at a time."""
-    held = (await session.execute(HELD, {"since": now - FALLBACK_AFTER, "limit": HELD_AT_ONCE})).all()
+    held = (await session.execute(HELD, {"now": now, "since": now - FALLBACK_AFTER, "limit": HELD_AT_ONCE})).all()
     return await tell(session, [(project, delivery) for project, delivery in held], now) if held else 0
 
 

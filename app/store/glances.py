@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.uptime import Turned
+from app.store.channel_limits import HEARS_OF
 from app.store.rows import NAMES, RULE, STATE
 from app.store.unnest import array
 
@@ -32,10 +33,11 @@ TURNS = text("""
     CROSS JOIN LATERAL (
         SELECT * FROM transitions WHERE project_id = :project AND monitor_id = wanted.id ORDER BY n DESC LIMIT :limit) AS t
     WHERE t.at >= :since ORDER BY t.monitor_id, t.n""")
-HEARERS = text("""
-    SELECT s.monitor_id, c.name, c.kind FROM subscriptions s
-    JOIN channels c ON c.project_id = s.project_id AND c.id = s.channel_id
-    WHERE s.project_id = :project AND s.monitor_id = ANY(CAST(:ids AS uuid[])) ORDER BY c.created_at, c.id""")
+HEARERS = text(f"""
+    SELECT s.monitor_id, c.name, c.kind, c.hours FROM subscriptions s
+    JOIN monitors m ON (m.project_id, m.id) = (s.project_id, s.monitor_id)
+    JOIN channels c ON c.project_id = s.project_id AND c.id = s.channel_id AND {HEARS_OF.format(c="c", m="m")}
+    WHERE s.project_id = :project AND s.monitor_id = ANY(CAST(:ids AS uuid[])) ORDER BY c.created_at, c.id""")  # noqa: S608
 # Every change of a row gives it another xmin, and what is late turned so by time alone.
 VERSION = text("""
     SELECT concat_ws(' ',
@@ -71,10 +73,11 @@ class RunGlance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hearer:
-    """A channel that hears of a monitor."""
+    """A channel that hears of a monitor, at certain `hours` only where it has them."""
 
     name: str
     kind: str
+    hours: dict[str, Any] | None
 
 
 async def all_of(session: AsyncSession, project: UUID, horizon: datetime) -> Sequence[RowMapping]:
@@ -107,8 +110,8 @@ async def turns_of(session: AsyncSession, project: UUID, monitors: Sequence[UUID
 async def hearers_of(session: AsyncSession, project: UUID, monitors: Sequence[UUID]) -> dict[UUID, list[Hearer]]:
     """The channels that hear of each of these monitors, oldest first."""
     found: dict[UUID, list[Hearer]] = {monitor: [] for monitor in monitors}
-    for monitor, name, kind in await session.execute(HEARERS, {"project": project, "ids": array("uuid", monitors)}):
-        found[monitor].append(Hearer(name, kind))
+    for monitor, *hearer in await session.execute(HEARERS, {"project": project, "ids": array("uuid", monitors)}):
+        found[monitor].append(Hearer(*hearer))
     return found
 
 

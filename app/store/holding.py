@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.channel_limits import HEARS_OF
 from app.store.unnest import unnest
 
 DUE = text("""
@@ -16,10 +17,12 @@ DUE = text("""
         AND (set_aside_until IS NULL OR set_aside_until < :horizon)
     ORDER BY wake_at LIMIT :limit""")
 _SOURCE = {"project_id": "uuid", "source": "text"}
-_TOLD_ALONE = """
-    subscriptions j WHERE (j.project_id, j.monitor_id) = (m.project_id, m.id) AND NOT EXISTS (
+_TOLD_ALONE = f"""
+    subscriptions j JOIN channels c ON (c.project_id, c.id) = (j.project_id, j.channel_id)
+    WHERE (j.project_id, j.monitor_id) = (m.project_id, m.id) AND {HEARS_OF.format(c="c", m="m")} AND NOT EXISTS (
         SELECT FROM monitors b JOIN subscriptions s ON (s.project_id, s.monitor_id) = (b.project_id, b.id)
-        WHERE b.project_id = m.project_id AND b.beat_of = m.source AND b.beat_of <> '' AND s.channel_id = j.channel_id)"""
+        WHERE b.project_id = m.project_id AND b.beat_of = m.source AND b.beat_of <> '' AND s.channel_id = j.channel_id
+            AND {HEARS_OF.format(c="c", m="b")})"""
 """Whether somebody hears of this monitor who does not hear of its scheduler: then it does not wait, and tells for itself."""
 WAITING = text(f"""
     SELECT m.project_id, m.source, m.id FROM monitors m
@@ -28,7 +31,7 @@ WAITING = text(f"""
 # Two questions apart, each a join: asked together they would be asked of each monitor that waits, each second.
 STRAYS = text(f"""
     WITH held AS (
-        SELECT project_id, id, source FROM monitors
+        SELECT project_id, id, source, tags FROM monitors
         WHERE held_since IS NOT NULL AND (set_aside_until IS NULL OR set_aside_until < :horizon))
     SELECT m.project_id, m.id FROM held m, {_TOLD_ALONE}
     UNION

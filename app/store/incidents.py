@@ -14,7 +14,7 @@ from app.store.tables import IncidentRow, TransitionRow
 LOOKED_THROUGH = 2000
 BY_HAND = text("""
     SELECT at, reason = 'paused' FROM transitions
-    WHERE project_id = :project AND monitor_id = :monitor AND n > :oldest AND at >= :since AND reason IN ('paused', 'resumed')
+    WHERE project_id = :project AND monitor_id = :monitor AND n > :oldest AND reason IN ('paused', 'resumed')
     ORDER BY n""")
 
 
@@ -122,10 +122,10 @@ async def transitions(
     return list((await session.execute(query.order_by(TransitionRow.n.desc()).limit(limit))).scalars())
 
 
-async def by_hand(session: AsyncSession, project: UUID, monitor: UUID, since: datetime, newest: int) -> list[ByHand]:
-    """When a monitor was paused and resumed from an instant on, oldest first, as far as its last LOOKED_THROUGH transitions say,
-    of which the newest is number `newest`."""
-    given = {"project": project, "monitor": monitor, "since": since, "oldest": newest - LOOKED_THROUGH}
+async def by_hand(session: AsyncSession, project: UUID, monitor: UUID, newest: int) -> list[ByHand]:
+    """When a monitor was paused and resumed, oldest first, as far as its last LOOKED_THROUGH transitions say, of which the newest
+    is number `newest`."""
+    given = {"project": project, "monitor": monitor, "oldest": newest - LOOKED_THROUGH}
     return [ByHand(at, paused) for at, paused in await session.execute(BY_HAND, given)]
 
 

@@ -13,18 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.evidence import explain
 from app.domain.message import Told
 from app.domain.state import Status, Transition
+from app.store.channel_limits import HEARS_OF
 from app.store.rows import Locked
 from app.store.tables import DeliveryRow
 from app.store.unnest import insert_all, unnest
 
 _HEARD = {"project_id": "uuid", "monitor_id": "uuid"}
+# Of what a channel's tags leave out, it does not hear.
 LISTENERS = text(f"""
     SELECT s.monitor_id, c.id, c.hears, c.disabled_at, c.disabled_why, p.name, CASE WHEN c.disabled_at IS NOT NULL THEN (
         SELECT o.id FROM channels o WHERE o.project_id = c.project_id AND o.disabled_at IS NULL
         ORDER BY o.fallback DESC, o.failures > 0, o.created_at, o.id LIMIT 1) END
     FROM {unnest(_HEARD)}
     JOIN subscriptions s ON (s.project_id, s.monitor_id) = (v.project_id, v.monitor_id)
-    JOIN channels c ON (c.project_id, c.id) = (s.project_id, s.channel_id)
+    JOIN monitors m ON (m.project_id, m.id) = (s.project_id, s.monitor_id)
+    JOIN channels c ON (c.project_id, c.id) = (s.project_id, s.channel_id) AND {HEARS_OF.format(c="c", m="m")}
     JOIN projects p ON p.id = s.project_id
     ORDER BY c.created_at, c.id""")  # noqa: S608
 

@@ -11,6 +11,7 @@ from app.domain.fitness import NEVER, Audit, Vitals
 from app.domain.horizon import CANARY_EVERY
 from app.store import audit, blackouts, notices, partitions
 from app.store.blackouts import Moment
+from app.store.channel_limits import IS_OPEN
 from app.store.claims import OPEN_CHANNELS
 
 STILL_SENDING = timedelta(minutes=1)
@@ -28,8 +29,9 @@ READ = text("""
         coalesce((SELECT greatest(0, extract(epoch FROM missedbeat_now() - at)) FROM heartbeats WHERE name = 'deliver'),
             -1)::float8 AS deliver_age,
         (SELECT count(*) FROM monitors WHERE set_aside_until > :now)::int AS set_aside""")
-# Stuck: due, first in its row, and to a channel to which nobody is sending and that is not left alone: what a sender would take
-# now. Of a monitor's open deliveries to a channel one that was tried is the first.
+# Stuck: due, first in its row, and to a channel to which nobody is sending and that is neither left alone nor outside of its
+# hours: what a sender would take now, and since when. Of a monitor's open deliveries to a channel one that was tried is the
+# first.
 WAITING = text(f"""
     WITH RECURSIVE {OPEN_CHANNELS}
     SELECT coalesce(extract(epoch FROM :now - min(least(f.created_at, t.created_at))), 0)::float8 AS oldest,
@@ -39,14 +41,16 @@ WAITING = text(f"""
                     AND b.state = 'sending' AND b.due_at > :now))), 0)::float8 AS stuck
     FROM open o LEFT JOIN channels c ON (c.project_id, c.id) = (o.project_id, o.channel_id)
     LEFT JOIN LATERAL (
-        SELECT d.created_at FROM deliveries d WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
-            AND d.state = 'waiting' AND d.first_try_at IS NULL ORDER BY d.seq LIMIT 1) f ON true
+        SELECT greatest(d.created_at, c.closed_until) AS created_at FROM deliveries d
+        WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
+            AND d.state = 'waiting' AND d.first_try_at IS NULL ORDER BY d.seq LIMIT 1) f ON {IS_OPEN.format(c="c")}
     LEFT JOIN LATERAL (
-        SELECT d.due_at FROM deliveries d WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
+        SELECT greatest(d.due_at, c.closed_until) AS due_at FROM deliveries d
+        WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)
             AND d.state = 'waiting' AND d.first_try_at IS NULL AND (d.monitor_id IS NULL OR d.seq = (
                 SELECT e.seq FROM deliveries e WHERE (e.project_id, e.channel_id, e.monitor_id)
                     = (d.project_id, d.channel_id, d.monitor_id) AND e.state IN ('waiting', 'sending') ORDER BY e.seq LIMIT 1))
-        ORDER BY d.seq LIMIT 1) h ON true
+        ORDER BY d.seq LIMIT 1) h ON {IS_OPEN.format(c="c")}
     LEFT JOIN LATERAL (
         SELECT min(d.created_at) AS created_at, min(d.due_at) AS due_at FROM deliveries d
         WHERE (d.project_id, d.channel_id) = (o.project_id, o.channel_id)

@@ -7,10 +7,10 @@ imported then.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` takes longer to import than the probe runs
 if TYPE_CHECKING:
+    from typing import Any
+
     from missedbeat.plain import configure, current_run, fail, flush, monitor, ping, run, start, success
     from missedbeat.run_of_job import Run
     from missedbeat.wanted import Monitor
@@ -28,6 +28,8 @@ def __getattr__(name: str) -> Any:
     """What is asked for, from where it lives."""
     if name not in __all__:
         raise AttributeError(f"module 'missedbeat' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - as above
+
     found = globals()[name] = getattr(import_module(_ELSEWHERE.get(name, "missedbeat.plain")), name)
     return found
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
 
-from missedbeat import __version__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments say; the exit code."""
-    ours, command = _split(list(sys.argv[1:] if arguments is None else arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["probe"]:
+        return _probe(given[1:])
+    ours, command = _split(given)
     parser = _parser()
     said = parser.parse_args(ours)
     if said.what == "run":
@@ -26,6 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Celery cannot be imported: {error}")
         return 2
     return check(said.app, offline=said.offline, strict=said.strict)
+
+
+def _probe(arguments: list[str]) -> int:
+    from missedbeat.probe import main  # noqa: PLC0415 - each command imports what it needs
+
+    return main(arguments)
 
 
 def _run(parser: argparse.ArgumentParser, said: argparse.Namespace, command: list[str]) -> int:
@@ -47,6 +57,10 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse  # noqa: PLC0415 - not for the probe
+
+    from missedbeat import __version__  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(prog="missedbeat", description="A dead man's switch for scheduled jobs.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command", dest="what")
@@ -59,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--offline", action="store_true", help="do not ask the server")
     check.add_argument("--strict", action="store_true", help="exit 1 for advice too")
     _add_run(commands)
+    commands.add_parser("probe", add_help=False, help="say whether the worker or Beat of this container is alive, fast")
     return parser
 
 

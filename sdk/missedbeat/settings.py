@@ -53,6 +53,8 @@ class Settings:
     eager: bool = False
     max_buffer: int = 10_000
     flush_timeout: float = 2.0
+    probe: str = ""
+    probe_patience: float = 60.0
 
     @property
     def is_complete(self) -> bool:
@@ -80,6 +82,8 @@ def read(app_name: Any, given: Mapping[str, Any], asked: str = "instrument") -> 
         environment=_text(said.get("environment") or os.environ.get("MISSEDBEAT_ENVIRONMENT", ""))[:MOST_APP],
         disabled=_switched_on("MISSEDBEAT_DISABLED"),
         offline=_switched_on("MISSEDBEAT_OFFLINE"),
+        probe=_text(os.environ.get("MISSEDBEAT_PROBE", "")),
+        probe_patience=_probe_patience(os.environ.get("MISSEDBEAT_PROBE_PATIENCE", "")),
         **checked,
     )
 
@@ -182,6 +186,15 @@ def _seconds(value: Any) -> float | None:
 
 def _patience(value: Any) -> float:
     return min(max(float(value), 0.0), 60.0)
+
+
+def _probe_patience(said: str) -> float:
+    """How many seconds a worker may stand still before it counts as dead."""
+    seconds, error = guard.attempt(float, said.strip() or "60")
+    if error is not None or not 1 <= (seconds or 0.0) <= 3600:
+        logger.warning("MISSEDBEAT_PROBE_PATIENCE=%r: it is a number of seconds from 1 to 3600; 60 is used instead", said)
+        return 60.0
+    return seconds or 60.0
 
 
 def _most(value: Any) -> int:

@@ -12,7 +12,7 @@ from tests.world import World
 
 pytestmark = pytest.mark.anyio
 
-FIELDS = {"id", "name", "kind", "hears", "disabled", "why", "created_at", "failing_since", "breaker", "next_try"}
+FIELDS = {"id", "name", "kind", "hears", "tags", "hours", "disabled", "why", "created_at", "failing_since", "breaker", "next_try"}
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
 
 
@@ -284,8 +284,8 @@ async def test_a_test_that_fails_says_why_and_is_not_tried_again(world: World) -
 
 async def test_a_test_without_a_worker_is_given_up_in_time(world: World) -> None:
     """504 after the patience asked for; the delivery waits, and no database connection is held meanwhile."""
-    channel = await made(world, kind="slack", name="a", url="https://hooks.example.com/x")
-    waiting = [asyncio.create_task(pressed_alone(world, channel)) for _ in range(12)]
+    channel, other = [await made(world, kind="slack", name=name, url="https://hooks.example.com/x") for name in "ab"]
+    waiting = [asyncio.create_task(pressed_alone(world, one)) for one in (channel, other) for _ in range(6)]
     await asyncio.sleep(0.3)
     assert (await world.api("GET", "channels/")).status_code == 200  # twelve wait, the pool has five
     for task in waiting:
@@ -339,3 +339,18 @@ async def test_the_last_twenty_messages_of_a_channel_are_listed_newest_first(wor
         again = (await world.api("GET", f"deliveries/{first['id']}")).json()
     assert (again["state"], again["tries"], len(again["attempts"]), again["next_try"]) == ("delivered", 2, 2, None)
     assert (again["check"], again["channel"]) == (check["uuid"], channel["id"])
+
+
+async def test_nobody_is_flooded_with_tests(world: World) -> None:
+    """Ten at once, then one each half minute; of each channel, and it is said when the next may be sent."""
+    one, other = [await made(world, kind="email", address=f"{name}@example.com") for name in ("a", "b")]
+    path = f"channels/{one['id']}/test?wait=0"
+    assert {(await world.api("POST", path)).status_code for _ in range(10)} == {504}
+    refused = await world.api("POST", path)
+    assert refused.status_code == 429
+    assert 25 <= int(refused.headers["Retry-After"]) <= 30
+    assert "send the next in" in refused.text
+    assert (await world.api("POST", f"channels/{other['id']}/test?wait=0")).status_code == 504
+    await world.advance(31)
+    assert (await world.api("POST", path)).status_code == 504
+    assert len(await world.rows("SELECT id FROM deliveries")) == 12

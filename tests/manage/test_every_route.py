@@ -186,7 +186,8 @@ async def test_a_session_opens_no_route_of_the_api_and_a_key_no_page(world: Worl
 
 
 async def test_looking_changes_nothing(world: World) -> None:
-    """GET, HEAD and OPTIONS of every route, by an owner and by a read-write key, with their own ids."""
+    """GET, HEAD and OPTIONS of every route, by an owner and by a read-write key, with their own ids. That somebody took a file of
+    the project away stands in the log."""
     owner = await signed_up(world, "theirs@example.org")
     await joined(world, owner, Role.OWNER)
     ids = await things(world, owner)
@@ -200,7 +201,10 @@ async def test_looking_changes_nothing(world: World) -> None:
                     status, _, _ = await asker.ask(route, ids)
                     assert status < 500 or status == 503, (asker.name, route)
                     found += status == 200
-        assert await everything(world) == before
+        after = await everything(world)
+        entries = after["audit_entries"].splitlines()
+        after["audit_entries"] = "\n".join(entry for entry in entries if '"project.exported"' not in entry)
+        assert after == before
     assert found >= 40, "most of it must have led somewhere"
 
 

@@ -290,3 +290,21 @@ async def test_a_page_may_ask_within_its_own_session(world: World) -> None:
         past = await past_of(session, world.project.id, monitor, moment)
     assert ([str(alert.down.reason) for alert in found.alerts], found.heard) == (["missed"], 1)
     assert (past.now, past.since, len(past.heard)) == (moment.now, moment.now - 30 * DAY, 1)
+
+
+@pytest.mark.parametrize("heard", [0, 3])
+async def test_who_was_paused_before_anything_was_heard_is_paused_in_the_replay_too(world: World, heard: int) -> None:
+    """And whoever was resumed then, and is expected from then on, is so in both."""
+    check = await world.check(schedule="*:0/7", grace=120, manual_resume=True)
+    await world.api("POST", f"checks/{check['uuid']}/pause")
+    for _ in range(heard):
+        await world.advance(400)
+        await world.ping(check)
+    await world.advance(1_000)
+    assert (await simulated(world, check))["alerts"] == []
+    await world.api("POST", f"checks/{check['uuid']}/resume")
+    await world.advance(1_000)
+    await world.sweep()
+    told = (await simulated(world, check))["alerts"]
+    assert told == await alerted(world, check)
+    assert len(told) == (1 if heard else 0)

@@ -60,7 +60,8 @@ def test_a_command_reports_by_key_by_slug_and_by_ping_url(service: Service) -> N
             process = wrapped("sh", "-c", command, url=service.base_url, options=options, **told_where)
             assert (process.wait(30), process.communicate()[1]) == (code, b"")
             told.wait_status(name, status, 20)
-        assert "exit code 3" in told.wait_told("By hand", "down", 20)
+            if status == "down":
+                assert "exit code 3" in told.wait_told(name, status, 30)
         process = wrapped("true", url=service.base_url, options=("unknown",), **told_where)
         assert b"there is no check for job:unknown: make one with this slug" in process.communicate(timeout=30)[1]
 

@@ -12,6 +12,7 @@ from app.clock import monotonic
 from app.errors import Invalid
 from app.manage import actions
 from app.manage.acting import Program
+from app.manage.api import channel_limits
 from app.manage.api.delivery_shape import shape as delivery_shape
 from app.manage.api.described import body
 from app.manage.api.described.channels import (
@@ -26,15 +27,16 @@ from app.manage.api.described.channels import (
 )
 from app.manage.api.described.incidents import Deliveries
 from app.manage.api.given import Fields
-from app.manage.api.wire import ChannelId, id_of, instant
-from app.manage.channel import HEARS, LONGEST_NAME, Wanted, change, make, remove
+from app.manage.api.wire import ChannelId, Problem, id_of, instant
+from app.manage.channel import LONGEST_NAME, Wanted, change, make, remove
 from app.store import blackouts, channels
+from app.store.channels import Sent
 from app.store.tables import ChannelRow, DeliveryRow
 from app.web import Given, House, Now, Session, Shared, Writer, caller_of, transaction, writer_of
 
 routes = APIRouter(tags=["channels"])
 
-OURS = ("kind", "name", "hears", "api_key")  # what is not a setting of the kind
+OURS = ("kind", "name", *channel_limits.NAMES, "api_key")  # what is not a setting of the kind
 LAST_DELIVERIES = 20
 PATIENCE = 25.0  # seconds
 LOOK_EVERY = 0.1
@@ -53,8 +55,8 @@ async def create_channel(caller: Writer, actor: Program, session: Session, house
     kind = fields.line("kind", LONGEST_NAME)
     if kind is None:
         raise Invalid("kind: say which kind of channel it is to be")
-    name, hears = fields.line("name", LONGEST_NAME) or "", fields.choice("hears", HEARS) or "all"
-    row, secret = await make(session, house, actor, caller.project, kind, Wanted(name, hears, own), now)
+    wanted = Wanted(fields.line("name", LONGEST_NAME) or "", channel_limits.given(fields, given), own)
+    row, secret = await make(session, house, actor, caller.project, kind, wanted, now)
     return JSONResponse(shape(row) | ({"secret": secret} if secret else {}), 201)
 
 
@@ -68,13 +70,13 @@ async def get_channel(channel: ChannelId, caller: Writer, session: Session) -> J
 async def edit_channel(
     channel: ChannelId, caller: Writer, actor: Program, session: Session, house: House, given: Given, now: Now
 ) -> JSONResponse:
-    """Change name or `hears`, or replace the settings of its kind as a whole (a webhook's signing secret stays unless another
-    is given). A channel that was disabled is in use again."""
+    """Change the name or a limit (`hears`, `tags`, `hours`), or replace the settings of its kind as a whole (a webhook's signing
+    secret stays unless another is given). A channel that was disabled is in use again."""
     row = await channels.get(session, caller.project, id_of(channel), lock=True)
     fields, own = Fields(given), _settings(given)
     if fields.has("kind") and given["kind"] != row.kind:
         raise Invalid("kind: this cannot be changed; make another channel")
-    wanted = Wanted(fields.line("name", LONGEST_NAME), fields.choice("hears", HEARS), own or None)
+    wanted = Wanted(fields.line("name", LONGEST_NAME), channel_limits.given(fields, given), own or None)
     await change(session, house, actor, row, wanted, now)
     return JSONResponse(shape(await channels.get(session, row.project_id, row.id)))
 
@@ -89,6 +91,7 @@ async def delete_channel(channel: ChannelId, caller: Writer, actor: Program, ses
     "/channels/{channel}/test",
     response_model=Tested,
     responses={
+        429: {"model": Problem, "description": "Ten tests at once are enough, and then one each 30 s; see `Retry-After`"},
         502: {"model": Tested, "description": "The receiver did not take it"},
         504: {"model": Tested, "description": "No worker sent it in time"},
     },
@@ -118,14 +121,15 @@ async def list_channel_deliveries(channel: ChannelId, caller: Writer, session: S
     """The last 20 messages to this channel, newest first, each with what the receiver answered."""
     row = await channels.get(session, caller.project, id_of(channel))
     sent = await channels.deliveries(session, caller.project, row.id, LAST_DELIVERIES)
-    return JSONResponse({"deliveries": [delivery_shape(delivery, row.name) for delivery in sent]})
+    return JSONResponse({"deliveries": [delivery_shape(Sent(one, row.name, row.closed_until)) for one in sent]})
 
 
 def shape(row: ChannelRow) -> dict[str, Any]:
     """A channel as the API shows it: Healthchecks' three fields, ours, and the settings that are no secrets."""
     return {
-        "id": str(row.id), "name": row.name, "kind": row.kind, "hears": row.hears, "disabled": row.disabled_at is not None,
-        "why": row.disabled_why, "created_at": instant(row.created_at), "failing_since": instant(row.failing_since),
+        "id": str(row.id), "name": row.name, "kind": row.kind, **channel_limits.shown(row),
+        "disabled": row.disabled_at is not None, "why": row.disabled_why, "created_at": instant(row.created_at),
+        "failing_since": instant(row.failing_since),
         "breaker": "closed" if row.open_until is None else "open", "next_try": instant(row.open_until), **row.settings,
     }  # fmt: skip
 
@@ -139,7 +143,7 @@ async def _settled(house: Shared, project: UUID, delivery: UUID, until: float) -
     """The delivery once it is settled, or as it is when the time is over."""
     while True:
         async with transaction(house) as session:
-            row, _ = await channels.delivery(session, project, delivery)
+            row = (await channels.delivery(session, project, delivery)).row
         if row.settled_at is not None or monotonic() >= until:
             return row
         await asyncio.sleep(LOOK_EVERY)

@@ -43,12 +43,12 @@ async def list_incident_deliveries(incident: IncidentId, caller: Writer, session
     """Whom it was told to and how that went, oldest first."""
     row = await incidents.get(session, caller.project, id_of(incident))
     sent = await channels.of_incident(session, caller.project, row.id)
-    return JSONResponse({"deliveries": [delivery_shape(delivery, name) for delivery, name in sent]})
+    return JSONResponse({"deliveries": [delivery_shape(one) for one in sent]})
 
 
 @routes.post("/incidents/{incident}/acknowledge", response_model=Incident)
 async def acknowledge_incident(incident: IncidentId, caller: Writer, actor: Program, session: Session, now: Now) -> JSONResponse:
-    """Somebody has seen it: reminders stop. The first time counts."""
+    """Somebody has seen it, and others see who and when. The first time counts."""
     row = await incidents.get(session, caller.project, id_of(incident))
     await incidents.acknowledge(session, caller.project, row.id, now, actor.words)
     return JSONResponse(shape(await incidents.get(session, caller.project, row.id), may_write=True))
@@ -59,7 +59,7 @@ async def get_delivery(
     delivery: Annotated[str, Path(description="The delivery's id", examples=[EXAMPLE_ID])], caller: Writer, session: Session
 ) -> JSONResponse:
     """One message to one channel, with every attempt."""
-    return JSONResponse(delivery_shape(*await channels.delivery(session, caller.project, id_of(delivery))))
+    return JSONResponse(delivery_shape(await channels.delivery(session, caller.project, id_of(delivery))))
 
 
 def shape(row: IncidentRow, may_write: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from app.manage.pages.channels import pages as channels
 from app.manage.pages.code import pages as code
 from app.manage.pages.confirm import pages as confirm
 from app.manage.pages.deletion import pages as deletion
+from app.manage.pages.export import pages as export
 from app.manage.pages.guide import pages as guide
 from app.manage.pages.incident import pages as incident
 from app.manage.pages.incidents import pages as incidents
@@ -37,6 +38,6 @@ PAGES = (
     account, account_password, account_address, account_second_step, account_deletion,
     projects, overview, live, monitors, tv, incidents, incident, channel_form, channels,
     monitor_form, monitor, monitor_acts,
-    members, invitation, keys, badges, log, deletion,
+    members, invitation, keys, badges, log, export, deletion,
 )  # fmt: skip
 ROUTES = [route for pages in PAGES for route in pages.router.routes]

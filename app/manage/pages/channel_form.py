@@ -13,6 +13,8 @@ from app.manage.access import Member, PageRoutes
 from app.manage.acting import Person
 from app.manage.api.wire import id_of
 from app.manage.channel import LONGEST_NAME, Wanted, change, kept_by, make
+from app.manage.pages import channel_limits
+from app.manage.pages.account import zones
 from app.manage.pages.channels import HEARS, KINDS, way
 from app.manage.pages.form import Form, Sent
 from app.manage.pages.frame import go_to, render, sentence
@@ -90,12 +92,10 @@ async def edit(
 
 def _wanted(form: Form, kind: str, kept: dict[str, Any]) -> Wanted:
     """What the form says, on top of what is kept."""
-    name, hears = form.text("name", LONGEST_NAME), form.text("hears")
+    name, limits = form.text("name", LONGEST_NAME), channel_limits.read(form)
     if not name.isprintable():
         form.refuse("name", "leave out the character that cannot be shown")
-    if hears not in HEARS:
-        form.refuse("hears", "choose what it is told")
-    return Wanted(name, hears, _own(form, kind, kept), renew=kind == "webhook" and bool(form.several("renew")) and bool(kept))
+    return Wanted(name, limits, _own(form, kind, kept), renew=kind == "webhook" and bool(form.several("renew")) and bool(kept))
 
 
 def _own(form: Form, kind: str, kept: dict[str, Any]) -> dict[str, Any]:
@@ -155,9 +155,10 @@ async def _form(
     kept: dict[str, Any] | None = None, status: int = 200,
 ) -> Response:  # fmt: skip
     """`row`: the channel that is changed; None for a new one. Of what is kept only the names are shown."""
-    when = When(await blackouts.now(session))
+    when = When(await blackouts.now(session), request.state.visitor.zone)
     return render(
         request, "channel_form.html", status, member=member, form=form, kind=kind, kinds=KINDS, hears=HEARS, methods=METHODS,
-        placeholders=PLACEHOLDERS, one=None if row is None else way(row, when),
+        placeholders=PLACEHOLDERS, limits=channel_limits.shown(form, row, when.zone),
+        days=channel_limits.NAMES, zones=zones(), one=None if row is None else way(row, when),
         has=[name for name in SECRETS if (kept or {}).get(name)], checks=await monitors.count(session, member.project),
     )  # fmt: skip

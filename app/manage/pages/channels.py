@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from fastapi import Request, Response
 
+from app.domain.hours import in_words, opens_at
 from app.domain.role import Action
 from app.errors import Invalid
 from app.manage import actions
@@ -19,6 +20,7 @@ from app.manage.pages.frame import go_to, render
 from app.manage.pages.told import LONGEST_ANSWER, Step, attempts
 from app.manage.pages.when import When
 from app.store import blackouts, channels, incidents, monitors
+from app.store.channels import Sent as SentMessage
 from app.store.tables import ChannelRow, DeliveryRow
 from app.visitor import Fresh, SignedIn
 from app.web import Now, Session
@@ -67,7 +69,15 @@ class Way:
     @property
     def hears(self) -> str:
         """What it is told."""
-        return HEARS.get(self.row.hears, self.row.hears)
+        what = HEARS.get(self.row.hears, self.row.hears)
+        tags = self.row.tags.split()
+        of = f", of checks tagged {', '.join(tags[:-1])}{' or ' if tags[1:] else ''}{tags[-1]}" if tags else ""
+        return f"{what}{of}{f', {self.hours}' if self.hours else ''}"
+
+    @property
+    def hours(self) -> str:
+        """When it is told, in words; empty at any time."""
+        return in_words(self.row.hours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ async def channel_page(request: Request, channel: str, member: Member, visitor: 
         sent=[message(delivery) for delivery in sent], checks=await monitors.count(session, member.project),
         test=None if test is None else message(test), waits=waits,
         is_late=waits and test is not None and when.now - test.created_at > TEST_WAITS,
-        looks_again=waits and test is not None and when.now - test.created_at < LOOKS_FOR,
+        opens=opens_at(row.hours, when.now), looks_again=waits and test is not None and when.now - test.created_at < LOOKS_FOR,
     )  # fmt: skip
 
 
@@ -166,4 +176,4 @@ def message(row: DeliveryRow) -> Message:
     said = row.attempts[-1].get("answer") if row.attempts else ""
     answer = f"{(row.reason if row.settled_at else said) or said or ''}"[:LONGEST_ANSWER]
     state = "failing" if row.state == "waiting" and row.tries else row.state
-    return Message(row, title, state, answer, attempts(row, "The receiver") if len(row.attempts) > 1 else ())
+    return Message(row, title, state, answer, attempts(SentMessage(row, "The receiver", None)) if len(row.attempts) > 1 else ())

@@ -42,7 +42,7 @@ async def incident_page(request: Request, incident: str, member: Member, visitor
     return render(
         request, "incident.html", member=member, live=f"/projects/{member.project}/live", when=when,
         down=await incidents.count_open(session, member.project),
-        one=Shown(row, explain(row.evidence), lasted(row, when), told(sent)),
+        one=Shown(row, explain(row.evidence, when.zone), lasted(row, when), told(sent)),
         steps=_steps(row, sent, noticed), facts=why(row.evidence, when),
         is_there=bool(await monitors.statuses(session, member.project, [row.monitor_id])),
     )  # fmt: skip
@@ -72,8 +72,8 @@ def _steps(row: IncidentRow, sent: Sequence[Sent], noticed: datetime | None) -> 
     """What happened, oldest first."""
     late = noticed - row.opened_at if noticed is not None else timedelta()
     steps = [Step(row.opened_at, "down", "It went down", f"Noticed {short(late)} later." if late >= NOTICED_LATE else "")]
-    for delivery, name in sent:
-        steps += attempts(delivery, name)
+    for one in sent:
+        steps += attempts(one)
     if row.acknowledged_at is not None:
         by = f" by {row.acknowledged_by}" if row.acknowledged_by else ""
         steps.append(Step(row.acknowledged_at, "seen", f"Seen{by}"))

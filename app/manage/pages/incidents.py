@@ -14,22 +14,25 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.audit_action import AuditAction
 from app.domain.evidence import explain
 from app.domain.message import REASONS
 from app.domain.role import Action, may
 from app.domain.tokens import unique_key
 from app.errors import NotFound
 from app.manage.access import Member, PageRoutes
+from app.manage.acting import Person
 from app.manage.api.wire import ID
 from app.manage.pages.frame import HEADERS, LEFT_OUT, render
 from app.manage.pages.overview import Shown, lasted
 from app.manage.pages.when import When
-from app.store import blackouts, incidents, memberships, monitors
+from app.store import audit_entries, blackouts, incidents, memberships, monitors
+from app.store.audit_entries import Entry
 from app.store.incidents import Sought
 from app.store.memberships import Membership
 from app.store.tables import IncidentRow
 from app.visitor import SignedIn
-from app.web import House, Session, Shared, transaction
+from app.web import House, Now, Session, Shared, transaction
 
 pages = PageRoutes()
 
@@ -60,7 +63,7 @@ async def incidents_page(request: Request, member: Member, visitor: SignedIn, se
         request, "incidents.html", member=member, live=f"/projects/{member.project}/live", when=when,
         query=dict.fromkeys(FILTERS, "") | query, down=await incidents.count_open(session, member.project), reasons=REASONS,
         is_filtered=bool(query), states=tuple(STATES),
-        rows=[Shown(row, explain(row.evidence), lasted(row, when)) for row in page],
+        rows=[Shown(row, explain(row.evidence, when.zone), lasted(row, when)) for row in page],
         of=Shown(named[0], "", "").name if named else "",
         kept=urlencode(query), others=urlencode({k: v for k, v in query.items() if k != "monitor"}),
         next_page=urlencode(query | {"after": key_of(page[-1])}) if more else "", exports=may(member.role, Action.EXPORT),
@@ -68,8 +71,11 @@ async def incidents_page(request: Request, member: Member, visitor: SignedIn, se
 
 
 @pages.get("/projects/{project}/incidents.csv", Action.EXPORT)
-async def incidents_csv(request: Request, member: Member, visitor: SignedIn, house: House, session: Session) -> Response:
+async def incidents_csv(
+    request: Request, member: Member, visitor: SignedIn, actor: Person, house: House, session: Session, now: Now
+) -> Response:
     """All that are looked for, newest first; times in UTC."""
+    await audit_entries.write(session, actor, Entry(AuditAction.PROJECT_EXPORTED, "incidents", member.project), now)
     query = asked(request)
     of = await _monitor(session, member.project, query)
     lines = _lines(house, member, visitor.user, sought(query, visitor.zone, of))

@@ -67,7 +67,7 @@ async def first_ping(session: AsyncSession, member: Member) -> dict[str, Any]:
 async def shown(session: AsyncSession, project: UUID, rows: Sequence[IncidentRow], when: When) -> list[Shown]:
     """These incidents as people read them, each with who was told."""
     sent = await channels.of_incidents(session, project, [row.id for row in rows])
-    return [Shown(row, explain(row.evidence), lasted(row, when), told(sent[row.id])) for row in rows]
+    return [Shown(row, explain(row.evidence, when.zone), lasted(row, when), told(sent[row.id])) for row in rows]
 
 
 def lasted(row: IncidentRow, when: When) -> str:
@@ -82,7 +82,7 @@ async def _incidents(session: AsyncSession, project: UUID, when: When) -> dict[s
     closed = await incidents.closed_lately(session, project, LATELY)
     return {
         "open": await shown(session, project, found, when), "more": count if count > len(found) else 0,
-        "lately": [Shown(row, explain(row.evidence), lasted(row, when)) for row in closed],
+        "lately": [Shown(row, explain(row.evidence, when.zone), lasted(row, when)) for row in closed],
     }  # fmt: skip
 
 

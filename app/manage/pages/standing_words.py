@@ -40,7 +40,7 @@ def _late(row: MonitorRow, seen: Seen, last: TransitionRow | None, when: When) -
 def _down(row: MonitorRow, seen: Seen, last: TransitionRow | None, when: When) -> str:
     if last is None or last.to_status != "down":  # noticed by whoever looks, before the sweeper
         return f"It was not heard in time. {_heard(row, when)}"
-    return f"Down since {when.clock(last.at)}, {when.ago(last.at)}. {explain(last.evidence)}"
+    return f"Down since {when.clock(last.at)}, {when.ago(last.at)}. {explain(last.evidence, when.zone)}"
 
 
 def _new(row: MonitorRow, seen: Seen, last: TransitionRow | None, when: When) -> str:

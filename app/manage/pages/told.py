@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.manage.pages.when import short
-from app.store.tables import DeliveryRow
+from app.store.channels import Sent
 
 LONGEST_ANSWER = 200
 NOTHING = 0.1  # seconds
@@ -39,14 +39,17 @@ class Step:
     more: str = ""
 
 
-def attempts(row: DeliveryRow, channel: str | None) -> list[Step]:
+def attempts(sent: Sent) -> list[Step]:
     """Each try to hand a message over, what the receiver said to it, and how it ended where no try ended it."""
-    name, what = channel or "A channel that was deleted", OF.get(row.told["kind"], "it")
+    row, name = sent.row, sent.channel or "A channel that was deleted"
+    what = OF.get(row.told["kind"], "it")
     steps = [_tried(name, what, tried) for tried in row.attempts]
     if row.state == "suppressed":
         steps.append(Step(row.settled_at or row.created_at, row.state, f"{name} was not told of {what}", row.reason or ""))
     elif row.state == "waiting" and row.tries:
         steps.append(Step(row.due_at, "waiting", f"{name} is tried again"))
+    elif (opens := _opens(sent)) is not None:
+        steps.append(Step(opens, "waiting", f"{name} is told of {what}: its hours begin"))
     elif row.state in ("waiting", "sending"):
         steps.append(Step(row.created_at, "waiting", f"{name} is being told of {what}"))
     return steps
@@ -66,12 +69,19 @@ def _took(seconds: float | None) -> str:
     return f"took {short(seconds)}" if seconds is not None and seconds >= NOTHING else ""
 
 
-def told(deliveries: Iterable[tuple[DeliveryRow, str | None]]) -> list[Told]:
-    """Each of these deliveries, with the name of its channel; one that is gone has none."""
-    return [_told(row, name or "A channel that was deleted") for row, name in deliveries]
+def told(deliveries: Iterable[Sent]) -> list[Told]:
+    """Each of these deliveries; a channel that is gone has no name."""
+    return [_told(one, one.channel or "A channel that was deleted") for one in deliveries]
 
 
-def _told(row: DeliveryRow, channel: str) -> Told:
+def _opens(sent: Sent) -> datetime | None:
+    """When the hours of its channel begin, for which it waits; None where it does not."""
+    waits = sent.row.state == "waiting" and not sent.row.tries
+    return sent.closed_until if waits and sent.closed_until is not None and sent.closed_until > sent.row.created_at else None
+
+
+def _told(sent: Sent, channel: str) -> Told:
+    row, opens = sent.row, _opens(sent)
     what = OF.get(row.told["kind"], "it")
     answer = f"{row.attempts[-1].get('answer', '')}"[:LONGEST_ANSWER] if row.attempts else ""
     match row.state:
@@ -80,6 +90,8 @@ def _told(row: DeliveryRow, channel: str) -> Told:
         case "waiting" if row.tries:
             times = "once" if row.tries == 1 else f"{row.tries} times"
             return Told("failing", f"{channel} could not be told of {what} yet, tried {times}; next", row.due_at, answer)
+        case "waiting" if opens is not None:
+            return Told(row.state, f"{channel} is told of {what} once its hours begin,", opens)
         case "waiting" | "sending":
             return Told(row.state, f"{channel} is being told of {what}", None)
         case "dead":

@@ -14,8 +14,9 @@ WAITING = "state = 'waiting'"
 
 
 class ChannelRow(Base):
-    """A way to people. `secret` is ciphertext. `fallback` marks the owner's mail, told when all else fails. `failures` counts
-    those in a row, since `failing_since`; from the fifth on the channel is left alone until `open_until`."""
+    """A way to people. `secret` is ciphertext. `tags`: it hears of checks with one of them, or of all; `hours`: when, or at any
+    time, and `closed_until` the next of them, once somebody looked. `fallback` marks the owner's mail, told when all else fails.
+    `failures` counts those in a row, since `failing_since`; from the fifth on the channel is left alone until `open_until`."""
 
     __tablename__ = "channels"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -25,6 +26,9 @@ class ChannelRow(Base):
     settings: Mapped[Json]
     secret: Mapped[bytes | None]
     hears: Mapped[str] = mapped_column(server_default="all")
+    tags: Mapped[str] = mapped_column(server_default="")
+    hours: Mapped[Json | None]
+    closed_until: Mapped[datetime | None]
     fallback: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]

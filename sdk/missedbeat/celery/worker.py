@@ -13,6 +13,7 @@ from celery.worker import state
 
 from missedbeat.celery.handle import Handle, handle_of
 from missedbeat.celery.registration import declared_by_settings
+from missedbeat.celery.worker_vital import WorkerVital
 from missedbeat.guard import guard
 from missedbeat.heart import Heart
 from missedbeat.program import flush_all
@@ -36,13 +37,15 @@ class Main:
         reporter.node = str(worker.hostname)
         if self.is_prefork:
             reporter.open_relay()
+        self.vital = WorkerVital(handle.app, handle.settings.probe, handle.settings.probe_patience)
+        self.vital.file.clear()
         self.heart = Heart(handle.settings.heartbeat, self.beat, reporter.relay, reporter.drain)
         handle.on_close.append(self.heart.close)
 
     def ready(self, consumer: Any) -> None:
         """It takes tasks now, and its children are forked. After a reconnection Celery may say so again."""
         if self.consumer is not None:
-            self.consumer = consumer
+            self.consumer = self.vital.consumer = consumer
             return
         self.consumer = consumer
         self.reporter.beats_every = self.handle.settings.heartbeat
@@ -53,6 +56,7 @@ class Main:
             if entries:
                 self.reporter.beat("schedule.sync", [("reconcile", False, "only_new", True, "entries", entries)])
         self.heart.start()
+        self.vital.ready(consumer)
 
     def beat(self) -> None:
         """One heartbeat, with every watched run under way; before it, that the worker is stopping, if it is."""
@@ -69,6 +73,7 @@ class Main:
         """It was told to stop. Called in a signal handler: nothing but a note and a wake-up."""
         self.stops += 1
         self.heart.beat_now()
+        self.vital.stop()
 
     def goodbye(self) -> None:
         """The process is about to end."""
@@ -77,6 +82,7 @@ class Main:
         self.said_goodbye = True
         until = time.monotonic() + self.handle.settings.flush_timeout
         self.heart.close()
+        self.vital.file.close()
         self.reporter.drain()
         if self.lives:
             if getattr(self.worker, "beat", False):

@@ -66,9 +66,11 @@ async def test_a_channel_of_each_kind_is_made_by_its_form_and_tested(dsn: str) -
             fields = {
                 kind: set(re.findall(r'<(?:input|textarea|select)[^>]* name="(\w+)"', form)) for kind, form in forms.items()
             }
-            assert fields["email"] == {"kind", "name", "address", "hears"}
-            assert fields["slack"] == {"kind", "name", "url", "hears"}
-            assert fields["webhook"] == {"kind", "name", "url", "method", "headers", "body_down", "body_up", "secret", "hears"}
+            limits = {"hears", "tags", "when", "days", "from", "to", "zone"}
+            assert fields["email"] - limits == {"kind", "name", "address"}
+            assert fields["slack"] - limits == {"kind", "name", "url"}
+            assert fields["webhook"] - limits == {"kind", "name", "url", "method", "headers", "body_down", "body_up", "secret"}
+            assert all(limits <= found for found in fields.values())
             slack = await made(world, browser, "slack", name="chat", url=hooks.url("/slack"))
             page = await after_test(world, browser, slack)
             assert "The receiver took the test message. It said: noted <b>4711" in page.text

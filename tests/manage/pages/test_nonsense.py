@@ -50,6 +50,7 @@ FORMS = PAIRS.map(lambda pairs: b"&".join(_quoted(name) + b"=" + _quoted(value) 
 CHANNEL = {
     "kind": st.sampled_from([b"email", b"slack", b"webhook", b"pigeon"]), "hears": st.sampled_from([b"all", b"up", b"x"]),
     **{name: AS_BYTES for name in ("url", "method", "headers", "body_down", "body_up", "secret", "drop", "renew", "everything")},
+    **{name: AS_BYTES for name in ("tags", "days", "from", "to", "zone")}, "when": st.sampled_from([b"always", b"hours", b"x"]),
 }  # fmt: skip
 KNOWN = (
     (
@@ -61,7 +62,7 @@ KNOWN = (
 )
 FILES = (  # what is no page
     "/static/{version}/{name}", "/favicon.ico", "/projects/{project}/live", "/projects/{project}/incidents.csv",
-    "/projects/{project}/monitors/{check}/log/{n}",
+    "/projects/{project}/monitors/{check}/log/{n}", "/projects/{project}/export.json",
 )  # fmt: skip
 LARGE = (b"name=" + b"x" * MOST_BYTES, b"a=b&" * (MOST_FIELDS + 1), b"&" * 1000, b"=" * 1000)
 FILE = b'--x\r\nContent-Disposition: form-data; name="name"; filename="a.exe"\r\n\r\nMZ\r\n--x--\r\n'

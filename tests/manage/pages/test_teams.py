@@ -4,12 +4,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from itertools import product
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.domain.attempt import INVITATIONS
 from app.domain.role import RANKS, Role, may_change
+from app.domain.tokens import unique_key
 from app.store import invitations
 from tests.manage.pages.visitor import Browser, Page, Person, joined, signed_up
 from tests.world import World, living
@@ -251,7 +252,7 @@ def test_the_table_of_who_may_change_whom() -> None:
 
 
 async def test_times_are_told_by_the_readers_clock(world: World, browser: Browser, anna: Person) -> None:
-    """On the pages of settings as on the others; the zone stands beside them."""
+    """On the pages of settings as on the others, and in what is said of an incident; the zone stands beside them."""
     await joined(world, anna, Role.OWNER)
     await browser.sign_in(anna)
     await browser.send("/account/look", {"zone": "Asia/Kolkata", "theme": "auto"})
@@ -261,3 +262,12 @@ async def test_times_are_told_by_the_readers_clock(world: World, browser: Browse
     page = await browser.see(f"/projects/{world.project.id}/members")
     assert "Since (Asia/Kolkata)" in page.text
     assert row["at"] in page.text
+    check = await world.check()
+    await world.ping(check, "/fail")
+    (opened,) = await world.rows(
+        "SELECT id, to_char(opened_at AT TIME ZONE 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI:SS') AS at FROM incidents"
+    )
+    here = f"/projects/{world.project.id}"
+    its_page = f"{here}/monitors/{unique_key(UUID(check['uuid']))}"
+    for path in (here, f"{here}/incidents", f"{here}/incidents/{opened['id']}", its_page):
+        assert f"reported failure (a fail signal) at {opened['at']} IST" in (await browser.see(path)).text, path

@@ -11,12 +11,27 @@ EXAMPLE = {"kind": "email", "name": "On call", "address": "ops@example.com"}
 EXAMPLE_EDIT = {"name": "On call", "hears": "down"}
 
 
+class ChannelHours(BaseModel):
+    """The days on which, and the time of day at which a channel is told, by the clock of a zone."""
+
+    zone: str = Field(default="UTC", examples=["Europe/Berlin"])
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(default=[], description="None: each of them")
+    start: str = Field(alias="from", examples=["08:00"])
+    end: str = Field(alias="to", description="24:00: the end of the day; not after `from`: on the day after", examples=["18:00"])
+
+
+TAGS = "Only of checks with one of these tags, separated by spaces; empty: of all"
+HOURS = "Only in these hours: what comes outside of them waits until they begin. null: at any time"
+
+
 class ChannelBody(BaseModel):
     """A channel: what every kind has, then the settings of the kinds. Unknown keys are refused; secrets are never read back."""
 
     kind: Literal["email", "slack", "webhook"]
     name: str = Field(default="", max_length=100, examples=["On call"])
     hears: Literal["all", "down", "up"] = "all"
+    tags: str = Field(default="", max_length=500, description=TAGS, examples=["billing production"])
+    hours: ChannelHours | None = Field(default=None, description=HOURS)
     url: str = Field(default="", description="slack, webhook: where to post to", examples=["https://hooks.example.com/T000/B000"])
     address: str = Field(default="", description="email", examples=["ops@example.com"])
     method: Literal["POST", "PUT", "PATCH", "GET"] = Field(default="POST", description="webhook")
@@ -40,6 +55,8 @@ class Channel(BaseModel):
     name: str = Field(examples=["On call"])
     kind: Literal["email", "slack", "webhook"]
     hears: Literal["all", "down", "up"]
+    tags: str = Field(description=TAGS)
+    hours: ChannelHours | None = Field(description=HOURS)
     disabled: bool = Field(description="The receiver is gone for good; edit the channel to use it again")
     why: str | None = Field(description="Why it is disabled")
     created_at: str = Field(examples=[AT])
