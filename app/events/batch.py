@@ -44,7 +44,8 @@ class Envelope:
 class RunSaid:
     """One thing said of a run, or of a dispatch that failed. `note`: words for the log that change nothing; `expires` how long
     it may wait in the queue; `eta` when it is to begin; `next_due` what its scheduler says comes after it; `broker`: it was not
-    dispatched because the broker cannot be reached; `told`: what the run itself says, for the log."""
+    dispatched because the broker cannot be reached; `told`: what the run itself says, for the log; `replayed`: it comes out of a
+    spool, after whoever saw it died."""
 
     at: datetime
     monitor: Address
@@ -60,6 +61,7 @@ class RunSaid:
     eta: datetime | None = None
     next_due: datetime | None = None
     broker: bool = False
+    replayed: bool = False
     exit_status: int | None = None
     told: str = ""
 

@@ -96,6 +96,7 @@ def _run(fields: Fields, given: dict[str, Any], word: Word, envelope: Envelope) 
         eta=fields.instant("eta"),
         next_due=fields.instant("next_due"),
         broker=fields.flag("broker"),
+        replayed=fields.flag("replayed"),
         exit_status=None if status is None else int(status),
         told=_told(fields),
     )

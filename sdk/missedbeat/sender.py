@@ -231,7 +231,7 @@ class Sender:
             self._flushing = False
         if fate in (Fate.ARRIVED, Fate.GIVE_UP):
             if batch is not None:
-                self._batches.popleft()
+                self._done()
                 self.arrived += len(batch.lines)
             self._buffer.told(dropped)
             self._buffer.sent(beats)
@@ -250,10 +250,16 @@ class Sender:
             self._batches.popleft()
             self._batches.extendleft([Batch(batch.lines[middle:], batch.refused), Batch(batch.lines[:middle], batch.refused)])
         elif batch.is_suspect and (is_too_large or batch.refused >= 2 * PATIENCE - 1):
-            self._batches.popleft()
+            self._done()
             self._drop(batch, status)
         else:
             batch.refused = PATIENCE if is_too_large else batch.refused + 1
+
+    def _done(self) -> None:
+        """Nothing more is to be done for the first batch; nor for any that was taken from the buffer, where it is the last."""
+        self._batches.popleft()
+        if not self._batches:
+            self._buffer.settled()
 
     def _drop(self, batch: Batch, status: int) -> None:
         for line in batch.lines:

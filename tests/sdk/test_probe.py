@@ -63,7 +63,9 @@ def any_broker(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_server").fresh())
 
 
-@pytest.mark.parametrize("options", [(), ("--without-heartbeat",), ("-P", "threads"), ("-P", "solo")])
+@pytest.mark.parametrize("options", [
+    ("--without-heartbeat",), *(pytest.param(more, marks=pytest.mark.prove) for more in ((), ("-P", "threads"), ("-P", "solo"))),
+])  # fmt: skip
 def test_a_worker_that_waits_for_tasks_is_alive_and_ready(any_broker: str, tmp_path: Path, options: tuple[str, ...]) -> None:
     """With or without Celery's own heartbeats, which say nothing of it; before it begins and after its end it is not."""
     (tmp_path / "probe.worker").write_text("of another process")
@@ -119,6 +121,7 @@ def test_a_busy_worker_is_alive_whatever_waits(redis_url: str, tmp_path: Path) -
         stays(tmp_path / "probe", "--ready", code=0)
 
 
+@pytest.mark.prove
 def test_while_the_broker_is_away_a_worker_is_alive_and_not_ready(own_redis: Redis, tmp_path: Path) -> None:
     """A restart would mend nothing, and end what its children still run."""
     with watched(worker, tmp_path, broker=own_redis.url()):
@@ -130,6 +133,7 @@ def test_while_the_broker_is_away_a_worker_is_alive_and_not_ready(own_redis: Red
         says(tmp_path / "probe", "--ready", code=0, words="takes tasks")
 
 
+@pytest.mark.prove
 def test_a_worker_that_ends_its_last_tasks_is_alive_and_not_ready(redis_url: str, tmp_path: Path) -> None:
     """Nothing must kill it now."""
     with watched(worker, tmp_path, broker=redis_url) as process, client(redis_url) as app:
@@ -149,6 +153,7 @@ def test_a_process_that_is_frozen_or_gone_is_dead(redis_url: str, tmp_path: Path
         says(tmp_path / "probe", "--stale", "2", code=1, words="nothing heard of it for")
 
 
+@pytest.mark.prove
 def test_beat_is_alive_as_long_as_it_looks_for_what_is_due(own_redis: Redis, tmp_path: Path) -> None:
     """While its broker is away it is alive, and not ready; where both are in one container both must be well."""
     schedule = {"often": ["succeeds", 1, []]}
