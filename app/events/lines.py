@@ -9,7 +9,7 @@ from app.domain.alias import entry_token, job_token
 from app.domain.declaration import Declaration, grace_for, read_schedule
 from app.domain.facts import Word
 from app.domain.message import clean
-from app.domain.schedule import Every
+from app.domain.schedule import Declared, Every
 from app.domain.state import Rule
 from app.domain.sync import UNWATCHED_BY_TIME, Entry
 from app.errors import Invalid, TooLarge
@@ -182,9 +182,11 @@ def _job(batch: Batch, fields: Fields, given: dict[str, Any], now: datetime, lea
     """A plain program says when one job is due. It is nobody's entry: no sync retires it."""
     at, name = fields.must("ts"), fields.text("name", 1, LONGEST_MONITOR)
     token = job_token(batch.envelope.environment, name)
-    entry, _ = _entry(given, name, "", now, least)
-    rule = replace(entry.rule, dispatched=False)
-    batch.syncs.append(SyncSaid(at, False, False, {token: replace(entry, rule=rule)}, {token}, job=token))
+    entry, due = _entry(given, name, "", now, least)
+    schedule = entry.rule.schedule
+    forgets = isinstance(schedule, Declared) and schedule.due is None
+    entry = replace(entry, rule=replace(entry.rule, dispatched=False), forgets=forgets)
+    batch.syncs.append(SyncSaid(at, False, False, {token: entry}, {token}, dues={} if due is None else {token: due}, job=token))
 
 
 def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> tuple[Entry, datetime | None]:
