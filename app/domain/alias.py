@@ -8,9 +8,10 @@ from app.errors import Invalid
 
 LONGEST = 200
 LONGEST_CELERY = 320
-CELERY = re.compile(r".+/((entry|task)/.+|beat|workers)")
+CELERY = re.compile(r".+/((entry|task|job)/.+|beat|workers)")
 CELERY_FORM = (
-    f"<source>/entry/<name>, <source>/task/<name>, <source>/beat or <source>/workers, {LONGEST_CELERY} characters at most"
+    "<source>/entry/<name>, <source>/task/<name>, <source>/beat, <source>/workers or @<environment>/job/<key>, "
+    f"{LONGEST_CELERY} characters at most"
 )
 TOKEN = re.compile(r"[A-Za-z0-9_-]{4,200}")
 OURS = frozenset({
@@ -23,7 +24,7 @@ PING_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Service(StrEnum):
-    """Whose ping URLs are understood; and Celery, whose schedules and runs come as events."""
+    """Whose ping URLs are understood; and Celery, whose schedules and runs come as events, as those of plain programs do."""
 
     HEALTHCHECKS = "healthchecks"
     CRONRADAR = "cronradar"
@@ -50,6 +51,11 @@ def entry_token(source: str, name: str) -> str:
 def task_token(source: str, name: str) -> str:
     """A task that is watched whoever starts it."""
     return f"{source}/task/{name}"
+
+
+def job_token(environment: str, key: str) -> str:
+    """What plain programs call a job: the same in all programs of an environment."""
+    return f"@{environment}/job/{key}"
 
 
 def group_token(source: str, group: str) -> str:

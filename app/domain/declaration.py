@@ -99,13 +99,18 @@ def read_schedule(given: dict[str, Any], now: datetime) -> Schedule:
             if not isinstance(expression, str):
                 raise Invalid("schedule: a crontab has its five fields as `expression`")
             return parse_crontab(expression, _zone(given), now)
+        case "cron":
+            text = given.get("expression")
+            if not isinstance(text, str):
+                raise Invalid("schedule: a cron has its five fields, @daily or the like, or an OnCalendar, as `expression`")
+            return parse(condense(text), _zone(given), now)
         case "every":
             return Every(_period(given.get("seconds")))
         case "declared":
             zone = given.get("zone")
             return Declared(_due(given.get("next_due")), None, zone if isinstance(zone, str) and knows_zone(zone) else "UTC")
         case kind:
-            raise Invalid(f"schedule: kind is crontab, every or declared, not {clean(str(kind), 50)!r}")
+            raise Invalid(f"schedule: kind is cron, crontab, every or declared, not {clean(str(kind), 50)!r}")
 
 
 def _told(before: Schedule, said: Schedule, now: datetime) -> Schedule:

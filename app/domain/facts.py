@@ -11,6 +11,7 @@ from app.domain.run import Phase
 
 MOST_TRIES = 20
 MOST_EXECUTIONS = 20
+MOST_NOTED = 100
 LOOPS = 3  # executions of one try that never came to an end
 
 
@@ -30,6 +31,7 @@ class Word(StrEnum):
     EXPIRED = "expired"
     REVOKED = "revoked"
     IGNORED = "ignored"
+    LOG = "log"
 
 
 FIRM = {Word.SUCCEEDED: 0, Word.REVOKED: 1, Word.FAILED: 2}  # these outweigh everything else of their try, the first the others
@@ -41,7 +43,7 @@ GOOD = frozenset({Word.SUCCEEDED, Word.IGNORED})
 @dataclass(frozen=True, slots=True)
 class RunEvent:
     """One thing said of a run. `at`: when it happened, by our clock, never later than received. `until`: of a dispatch when it
-    expires in the queue, of a retry when it is to begin."""
+    expires in the queue, of a retry when it is to begin. Not `is_dated`: it is old, and the clock that dated it was wrong."""
 
     word: Word
     at: datetime
@@ -50,6 +52,7 @@ class RunEvent:
     execution: str = ""
     error: str = ""
     until: datetime | None = None
+    is_dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Stand:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that was heard of a run. `key`, `at`: the number and the instant of its row in `runs`, once it has one; `counted`: the
-    end that its monitor counted last."""
+    end that its monitor counted last; `noted`: the ids of the newest words for its log."""
 
     key: int | None = None
     at: datetime | None = None
@@ -109,6 +112,11 @@ class Facts:
     tries: Mapping[int, Try] = field(default_factory=dict)
     counted: str | None = None
     looped: bool = False
+    noted: tuple[str, ...] = ()
+
+    def note(self, id_: str) -> Self:
+        """With words for the log that came under this id."""
+        return replace(self, noted=(*self.noted, id_)[-MOST_NOTED:])
 
     def heard(self, event: RunEvent) -> Self:
         """With this event; equal to what was there where it says nothing new."""
@@ -140,6 +148,7 @@ class Facts:
         return {
             "key": self.key, "at": _text(self.at), "dispatched": _text(self.dispatched), "expires": _text(self.expires),
             "tries": tries, "counted": self.counted, "looped": self.looped,
+            "noted": list(self.noted),
         }  # fmt: skip
 
     @classmethod
@@ -151,7 +160,7 @@ class Facts:
         }
         return cls(
             data.get("key"), _at(data.get("at")), _at(data.get("dispatched")), _at(data.get("expires")), tries,
-            data.get("counted"), bool(data.get("looped")),
+            data.get("counted"), bool(data.get("looped")), tuple(data.get("noted", ())),
         )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from app.domain.schedule import knows_zone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT = "24:00"
+UNREADABLE = (LookupError, TypeError, ValueError)
+"""What is raised for hours as they are kept that make no sense, such as those of a zone that is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,13 @@ class Hours:
         for begins, ends in self._spans(now):
             if begins <= now < ends:
                 return None
-            if begins > now and opening is None:
+            if now < begins < ends and opening is None:
                 opening = begins
         return opening
 
     def _spans(self, now: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Those of the day before and of the eight that follow; a time that a clock change leaves out is as long after
-        midnight as ever."""
+        midnight as ever, and hours that it leaves out whole do not begin."""
         zone = ZoneInfo(self.zone)
         today = now.astimezone(zone).date()
         for day in (today + timedelta(days=n) for n in range(-1, 9)):
@@ -99,10 +101,13 @@ def _days(days: list[int]) -> str:
 
 
 def in_words(kept: dict[str, Any] | None) -> str:
-    """Hours as they are kept, as in Mon–Fri 08:00–18:00 Europe/Berlin; empty for any time."""
-    return str(Hours.from_json(kept)) if kept else ""
+    """Hours as they are kept, as in Mon–Fri 08:00–18:00 Europe/Berlin; empty for any time. Of those that make no sense, that."""
+    try:
+        return str(Hours.from_json(kept)) if kept else ""
+    except UNREADABLE:
+        return "at any time, for its hours cannot be read: change them"
 
 
 def opens_at(kept: dict[str, Any] | None, now: datetime) -> datetime | None:
-    """When hours as they are kept next begin; None while they last, and at any time."""
+    """When hours as they are kept next begin; None while they last, and at any time. Raises UNREADABLE."""
     return Hours.from_json(kept).opens_at(now) if kept else None

@@ -3,6 +3,7 @@ does in `verdict.py`, which runs are open in `open_runs.py`. Every function take
 it was given, and settles the silence before the horizon first, so that the order in which events are looked at does not
 matter."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.domain import slot as slots
@@ -64,6 +65,14 @@ def on_check_in(monitor: Monitor, check_in: CheckIn, horizon: Horizon) -> Decisi
     elif check_in.signal in (Signal.SUCCESS, Signal.FAIL):
         record = _end(turn, check_in)
     return turn.decision(kept_as=check_in.signal, run=record)
+
+
+def on_words(monitor: Monitor, run_id: str, at: datetime) -> Decision:
+    """A run says something for its log. It is kept, and nothing follows from it: not even silence is judged."""
+    ignored = monitor.status is Status.PAUSED and monitor.rule.manual_resume
+    signal = Signal.IGNORED if ignored else Signal.LOG
+    recent = (*monitor.recent, Heard(at, signal, run_id))[-RECENT_KEPT:]
+    return Decision(replace(monitor, heard=monitor.heard + 1, recent=monitor.recent if ignored else recent), kept_as=signal)
 
 
 def on_pause(monitor: Monitor, now: datetime, horizon: Horizon) -> Decision:

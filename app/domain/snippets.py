@@ -60,13 +60,14 @@ def target(base_url: str, monitor: UUID | str, ping_key: str | None, slug: str, 
 
 def snippets(to: Target) -> Sequence[Snippet]:
     """All of them, those that most people want first."""
-    return tuple(write(to) for write in (shell, script, cron, systemd, python, celery, powershell, task, kubernetes, github))
+    return tuple(write(to) for write in WRITTEN)
 
 
 def shell(to: Target) -> Snippet:
     """One line."""
-    text = f"your-command; {AGAIN} {_sh(to.url, '/$?')} || true"
-    return Snippet("shell", "Shell", "sh", text, "Behind any command: says that it ended, and with which exit status.")
+    text = f"your-command; ended=$?; {AGAIN} {_sh(to.url, '/$ended')} || true; (exit $ended)"
+    use = "Behind any command: says that it ended, and with which exit status, which the line ends with too."
+    return Snippet("shell", "Shell", "sh", text, use)
 
 
 def script(to: Target) -> Snippet:
@@ -157,6 +158,28 @@ except BaseException:
 ping()
 '''
     return Snippet("python", "Python", "python", text, "Around the function that does the work; nothing to install.")
+
+
+def command(to: Target) -> Snippet:
+    """The SDK's command in front of the job's."""
+    text = f"pip install missedbeat\nmissedbeat run {_sh(to.url)} -- your-command\n"
+    use = "In front of any command: says when it starts and how it ends, with the last of what it wrote. Signals are handed on."
+    return Snippet("command", "missedbeat run", "sh", text, use)
+
+
+def sdk(to: Target) -> Snippet:
+    """A block of a Python program that reports to this check."""
+    text = f"""# pip install missedbeat; MISSEDBEAT_KEY holds a read-write key of this project
+import missedbeat
+
+missedbeat.configure(url={json.dumps(to.base_url)})
+
+with missedbeat.run({json.dumps(to.id)}) as run:
+    your_job()
+    run.log("all of it")
+"""
+    use = "Around the work: nothing waits for the network, and a program that is killed is missed within a minute."
+    return Snippet("sdk", "Python SDK", "python", text, use)
 
 
 def celery(to: Target) -> Snippet:
@@ -293,3 +316,6 @@ def _sh(url: str, tail: str = "") -> str:
 def _unit(command: str) -> str:
     """A command between single quotes in a unit of systemd."""
     return command.replace("\\", "\\\\").replace("'", "\\'").replace("$", "$$").replace("%", "%%")
+
+
+WRITTEN = (shell, script, command, cron, systemd, python, sdk, celery, powershell, task, kubernetes, github)

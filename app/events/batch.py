@@ -20,6 +20,7 @@ class Envelope:
 
     source: str
     sent_at: datetime
+    environment: str = ""
     sdk: str = ""
     boot: str = ""
     heartbeat: timedelta | None = None
@@ -30,6 +31,10 @@ class Envelope:
         """How long a run of this process is taken for alive without being listed."""
         return None if self.heartbeat is None else 2.5 * self.heartbeat
 
+    def groups(self, name: str) -> set[Address]:
+        """The same as a set: empty for no name."""
+        return {self.group(name)} if name else set()
+
     def group(self, name: str) -> Address:
         """The monitor of all its schedulers, or of all its workers."""
         return Address("celery", group_token(self.source, name))
@@ -39,7 +44,8 @@ class Envelope:
 class RunSaid:
     """One thing said of a run, or of a dispatch that failed. `note`: words for the log that change nothing; `expires` how long
     it may wait in the queue; `eta` when it is to begin; `next_due` what its scheduler says comes after it; `broker`: it was not
-    dispatched because the broker cannot be reached."""
+    dispatched because the broker cannot be reached; `told`: what the run itself says, for the log; `replayed`: it comes out of a
+    spool, after whoever saw it died."""
 
     at: datetime
     monitor: Address
@@ -55,12 +61,16 @@ class RunSaid:
     eta: datetime | None = None
     next_due: datetime | None = None
     broker: bool = False
+    replayed: bool = False
+    exit_status: int | None = None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A scheduler or a worker says that it lives, or that it leaves. `trouble`: it lives, and does not do its work; `standby`: it
-    would if another did not; `active`: the runs that live with it; `next_due`: when its entries are due."""
+    """A scheduler or a worker says that it lives, or that it leaves. `group` is empty where a program speaks of its runs only;
+    `trouble`: it lives, and does not do its work; `standby`: it would if another did not; `active`: the runs that live with it;
+    `next_due`: when its entries are due."""
 
     at: datetime
     group: str
@@ -77,7 +87,7 @@ class SyncSaid:
     """The schedule of a source, or a part of it. `items` by their tokens; `named`: these, and those of entries that made no
     sense; `paused`: these are there, and not due; `retires`: what is not named is gone; `only_new`: what was ever named before is
     left as it is; `dues`: of intervals, when the scheduler sends them next; `events`: how many such events it is put together
-    from."""
+    from; `job`: the token, where it is a plain program that speaks of one job and of nothing else."""
 
     at: datetime
     retires: bool
@@ -87,6 +97,12 @@ class SyncSaid:
     paused: set[str] = field(default_factory=set)
     dues: dict[str, datetime] = field(default_factory=dict)
     events: int = 1
+    job: str = ""
+
+    @property
+    def kind(self) -> tuple[bool, bool, str]:
+        """Those of one kind and batch can be put together."""
+        return self.retires, self.only_new, self.job
 
     def followed_by(self, later: "SyncSaid") -> "SyncSaid":
         """With what a later one of the same kind says: its word counts for each entry that it names."""
@@ -95,7 +111,7 @@ class SyncSaid:
             later.at, later.retires, later.only_new, items | later.items, self.named - later.paused | later.named,
             self.paused - later.named | later.paused,
             {**{token: due for token, due in self.dues.items() if token not in later.items}, **later.dues},
-            self.events + later.events,
+            self.events + later.events, self.job,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ class LineError(BaseModel):
     """A line, or an entry of a schedule in it, that could not be read."""
 
     line: int = Field(examples=[3])
-    error: str = Field(examples=["monitor: must be entry:<name>, task:<name> or check:<id or slug>"])
+    error: str = Field(examples=["monitor: must be entry:<name>, task:<name>, job:<key> or check:<id or slug>"])
 
 
 class Forbidden(BaseModel):

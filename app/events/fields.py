@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
-from app.domain.alias import PING_ID, entry_token, task_token
+from app.domain.alias import PING_ID, entry_token, job_token, task_token
 from app.errors import Invalid
 from app.store.addresses import Address
 
@@ -102,8 +102,8 @@ def kept(name: str, text: str) -> str:
     return text.replace("\0", "")
 
 
-def monitor_at(source: str, given: object) -> Address:
-    """Where `entry:…`, `task:…` or `check:…` leads."""
+def monitor_at(source: str, environment: str, given: object) -> Address:
+    """Where `entry:…`, `task:…`, `job:…` or `check:…` leads."""
     if isinstance(given, str):
         kind, _, name = given.partition(":")
         name = kept("monitor", name)
@@ -113,8 +113,11 @@ def monitor_at(source: str, given: object) -> Address:
                     return Address("celery", entry_token(source, name))
                 case "task":
                     return Address("celery", task_token(source, name))
-                case "check":
+                case "job" if not PING_ID.fullmatch(name.lower()):
+                    return Address("celery", job_token(environment, name), name)
+                case "check" | "job":
                     return Address("ping", name.lower()) if PING_ID.fullmatch(name.lower()) else Address("slug", name)
     raise Invalid(
-        f"monitor: must be entry:<name>, task:<name> or check:<id or slug>, a name of 1 to {LONGEST_MONITOR} characters"
+        f"monitor: must be entry:<name>, task:<name>, job:<key> or check:<id or slug>, a name of 1 to {LONGEST_MONITOR} "
+        "characters"
     )

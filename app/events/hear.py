@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.facts import Facts, RunEvent, Word
-from app.domain.monitor import on_check_in, on_expect_first, on_resume
+from app.domain.monitor import on_check_in, on_expect_first, on_resume, on_words
 from app.domain.reported import FRESH, on_listed, on_run_event
 from app.domain.run import MAX_WAIT
 from app.domain.schedule import Declared
@@ -57,7 +57,8 @@ class Ledger:
         elif (row := self._row(said.monitor)) is None:
             self.answer.unknown_monitors += 1
             broken = "; or its row makes no sense" if said.monitor in self.places else ""
-            self.answer.warn(f"there is no check for {said.name[:200]}{broken}")
+            hint = ": make one with this slug, or let the program say when it is due" if said.name.startswith("job:") else ""
+            self.answer.warn(f"there is no check for {said.name[:200]}{broken or hint}")
         else:
             self._run(row, said)
 
@@ -74,7 +75,9 @@ class Ledger:
         if said.word is Word.DISPATCH_FAILED and key in self.facts:
             self.answer.repeated += 1
             return
-        if said.broker and self._blames_the_broker(row, said, at):
+        if said.word is Word.LOG:
+            after, decision = before.note(said.id), self._note(row, before, said, at)
+        elif said.broker and self._blames_the_broker(row, said, at):
             after, decision = NOTHING, on_check_in(row.monitor, CheckIn(Signal.LOG, at), self.moment.horizon)
         else:
             decision, after = self._decide(row, before, said, at)
@@ -87,6 +90,10 @@ class Ledger:
             self.check_ins.append(self._kept(row, decision, decision.kept_as, said, at))
         if said.next_due is not None:
             self._declare(row, said.next_due)
+
+    def _note(self, row: Locked, before: Facts, said: RunSaid, at: datetime) -> Decision:
+        """Words of a run. The same event again says nothing new."""
+        return Decision(row.monitor) if said.id in before.noted else on_words(row.monitor, said.run_id, at)
 
     def _wake(self, row: Locked, said: RunSaid, at: datetime) -> None:
         """What its scheduler sends is scheduled, whoever said that it is not: two programs of one name say so of each other."""
@@ -103,7 +110,8 @@ class Ledger:
 
     def _decide(self, row: Locked, before: Facts, said: RunSaid, at: datetime) -> tuple[Decision, Facts]:
         event = RunEvent(
-            said.word, at, said.run_id, said.attempt, said.execution, said.error, until=self._until(row, said, at)
+            said.word, at, said.run_id, said.attempt, said.execution, said.error, until=self._until(row, said, at),
+            is_dated=not (said.replayed and self.clock.ahead(said.at)),
         )  # fmt: skip
         rule, monitor = row.monitor.rule, row.monitor
         if row.retired_at is not None:  # no late word of a worker wakes what is no longer scheduled
@@ -134,24 +142,27 @@ class Ledger:
         self._scheduler(beat, on_heartbeat(beat.monitor, at, self.moment.horizon, trouble, self.envelope.boot))
         return True
 
+    def _body(self, said: RunSaid) -> bytes | None:
+        return "\n".join(words for words in (said.error or said.note, said.told) if words).encode() or None
+
     def _kept(self, row: Locked, decision: Decision, kept_as: Signal, said: RunSaid, at: datetime) -> dict[str, Any]:
         return {
             "project_id": row.project_id, "monitor_id": row.id, "n": decision.monitor.heard, "received_at": self.moment.now,
-            "signal": str(kept_as), "run_id": said.run_id or None, "exit_status": None,
+            "signal": str(kept_as), "run_id": said.run_id or None, "exit_status": said.exit_status,
             "duration": decision.duration.total_seconds() if decision.duration is not None else None,
             "scheme": "sdk", "method": "", "remote_addr": "", "user_agent": self.envelope.sdk,
-            "body": (said.error or said.note).encode() or None, "body_truncated": False, "reported_at": at,
+            "body": self._body(said), "body_truncated": False, "reported_at": at,
         }  # fmt: skip
 
     # those who watch
 
     def _group(self, said: Heartbeat) -> None:
-        row, at = self._row(self.envelope.group(said.group)), self.clock.past(said.at)
-        if row is None:
+        row, at = self._row(self.envelope.group(said.group)) if said.group else None, self.clock.past(said.at)
+        if row is None and said.group:
             self.answer.unknown_monitors += 1
             return
         self.answer.accepted += 1
-        if not said.standby:
+        if row is not None and not said.standby:
             self._scheduler(row, self._watched(row.monitor, said, at))
         for monitor, due in said.next_due.items():
             if (declared := self._row(monitor)) is not None:
@@ -214,7 +225,7 @@ def touched(said: Sequence[RunSaid | Heartbeat], envelope: Envelope, places: Pla
         if isinstance(event, RunSaid):
             found |= {event.monitor, envelope.group(BEAT)} if event.broker else {event.monitor}
             continue
-        found |= {envelope.group(event.group), *(monitor for monitor, _ in event.active)}
+        found |= {*envelope.groups(event.group), *(monitor for monitor, _ in event.active)}
         for monitor, due in event.next_due.items():
             schedule = places[monitor].schedule if monitor in places else None
             if isinstance(schedule, Declared) and schedule.told(clock.of(due), now) != schedule:

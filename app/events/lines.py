@@ -1,14 +1,15 @@
 """What each type of line says, as docs/events.md has it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-from app.domain.alias import entry_token
+from app.domain.alias import entry_token, job_token
 from app.domain.declaration import Declaration, grace_for, read_schedule
 from app.domain.facts import Word
 from app.domain.message import clean
-from app.domain.schedule import Every
+from app.domain.schedule import Declared, Every
 from app.domain.state import Rule
 from app.domain.sync import UNWATCHED_BY_TIME, Entry
 from app.errors import Invalid, TooLarge
@@ -20,6 +21,7 @@ SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT = 1, 3600  # seconds
 MOST_ENTRIES, MOST_ENTRIES_AT_ONCE = 5000, 10_000  # of an event, of a batch: to read a crontab takes its time
 MOST_ACTIVE = 1000
 MOST_TRIES = 1_000_000
+MOST_METRICS, LONGEST_TOLD = 100, 100_000
 MOST_TAGS, LONGEST_TAGS, LONGEST_DESCRIPTION = 100, 500, 10_000
 WORDS = {f"run.{word}": word for word in Word}
 LOST = {
@@ -44,6 +46,7 @@ def read_envelope(given: dict[str, Any]) -> Envelope:
     return Envelope(
         source=f"{app}@{environment}" if environment else app,
         sent_at=fields.must("sent_at"),
+        environment=environment,
         sdk=fields.words("sdk", LONGEST_FREE),
         boot=fields.words("boot", LONGEST_FREE),
         heartbeat=None if heartbeat is None else timedelta(seconds=ceil(heartbeat)),
@@ -57,26 +60,30 @@ def add_event(batch: Batch, number: int, given: dict[str, Any], now: datetime, l
     if not isinstance(kind, str) or not kind:
         raise Invalid("type: is missing")
     if kind in WORDS:
-        batch.said.append(_run(fields, given, WORDS[kind], batch.envelope.source))
+        batch.said.append(_run(fields, given, WORDS[kind], batch.envelope))
     elif kind in FROM_SCHEDULERS:
         batch.said.append(_scheduler(batch, fields, kind))
     elif kind in FROM_WORKERS:
         begins, leaves = kind == "worker.up", kind == "worker.down"
         batch.said.append(Heartbeat(fields.must("ts"), WORKERS, leaves, begins, active=_active(batch, fields)))
+    elif kind == "runs.alive":
+        batch.said.append(Heartbeat(fields.must("ts"), "", active=_active(batch, fields)))
     elif kind == "schedule.sync":
         _sync(batch, number, fields, now, least)
+    elif kind == "job.declared":
+        _job(batch, fields, given, now, least)
     else:
         batch.ignored += 1
 
 
-def _run(fields: Fields, given: dict[str, Any], word: Word, source: str) -> RunSaid:
+def _run(fields: Fields, given: dict[str, Any], word: Word, envelope: Envelope) -> RunSaid:
     at, error = fields.must("ts"), fields.words("error")
     if word is Word.LOST:
         error = error or LOST.get(fields.words("reason"), "")
-    name = given.get("monitor")
+    name, status = given.get("monitor"), fields.number("exit", 0, 255)
     return RunSaid(
         at=at,
-        monitor=monitor_at(source, name),
+        monitor=monitor_at(envelope.source, envelope.environment, name),
         name=str(name),
         word=word,
         id=fields.words("id", LONGEST_FREE) or str(given["ts"]),
@@ -89,7 +96,18 @@ def _run(fields: Fields, given: dict[str, Any], word: Word, source: str) -> RunS
         eta=fields.instant("eta"),
         next_due=fields.instant("next_due"),
         broker=fields.flag("broker"),
+        replayed=fields.flag("replayed"),
+        exit_status=None if status is None else int(status),
+        told=_told(fields),
     )
+
+
+def _told(fields: Fields) -> str:
+    """What a run says itself: how far it is, its numbers, its words."""
+    progress, metrics = fields.number("progress", 0, 1), fields.pairs("metrics", MOST_METRICS)
+    parts = [] if progress is None else [f"progress {progress:.0%}"]
+    parts += [f"{clean(name, LONGEST_FREE)} = {clean(str(value), LONGEST_FREE)}" for name, value in metrics.items()]
+    return "\n".join(part for part in (*parts, fields.words("log", LONGEST_TOLD)) if part)
 
 
 def _scheduler(batch: Batch, fields: Fields, kind: str) -> Heartbeat:
@@ -111,7 +129,7 @@ def _next_due(batch: Batch, fields: Fields) -> dict[Address, datetime]:
         try:
             at = Fields({"next_due": due}).instant("next_due")
             if at is not None:
-                found[monitor_at(batch.envelope.source, f"entry:{name}")] = at
+                found[monitor_at(batch.envelope.source, "", f"entry:{name}")] = at
         except Invalid as error:
             batch.warn(f"next_due of {clean(name, LONGEST_FREE)!r} is left out: {error}")
     return found
@@ -125,7 +143,7 @@ def _active(batch: Batch, fields: Fields) -> tuple[tuple[Address, str], ...]:
             if not isinstance(item, list) or len(item) < 2:
                 raise Invalid("active: each is [monitor, run, x, age]")
             run = Fields({"run": item[1]}).text("run", 1, LONGEST_FREE)
-            found.append((monitor_at(batch.envelope.source, item[0]), run))
+            found.append((monitor_at(batch.envelope.source, batch.envelope.environment, item[0]), run))
         except Invalid as error:
             batch.warn(f"a run of `active` is left out: {error}")
     return tuple(found)
@@ -158,6 +176,17 @@ def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timed
             sync.retires = sync.retires and isinstance(given, str)  # one without a name may be any
             batch.refuse(number, f"entry {clean(str(given), LONGEST_FREE)!r}: {error}")
     batch.syncs.append(sync)
+
+
+def _job(batch: Batch, fields: Fields, given: dict[str, Any], now: datetime, least: timedelta) -> None:
+    """A plain program says when one job is due. It is nobody's entry: no sync retires it."""
+    at, name = fields.must("ts"), fields.text("name", 1, LONGEST_MONITOR)
+    token = job_token(batch.envelope.environment, name)
+    entry, due = _entry(given, name, "", now, least)
+    schedule = entry.rule.schedule
+    forgets = isinstance(schedule, Declared) and schedule.due is None
+    entry = replace(entry, rule=replace(entry.rule, dispatched=False), forgets=forgets)
+    batch.syncs.append(SyncSaid(at, False, False, {token: entry}, {token}, dues={} if due is None else {token: due}, job=token))
 
 
 def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> tuple[Entry, datetime | None]:

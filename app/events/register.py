@@ -80,10 +80,10 @@ class Registration:
         """Of the syncs of a batch the last that is whole, and what comes after it in parts, put together."""
         found: list[SyncSaid] = []
         for said in sorted(self.batch.syncs, key=lambda sync: sync.at) if self.reporter.scope == "rw" else ():
-            alike = next((n for n, one in enumerate(found) if (one.retires, one.only_new) == (said.retires, said.only_new)), None)
+            alike = next((n for n, one in enumerate(found) if one.kind == said.kind), None)
             if said.retires:
-                self.answer.repeated += sum(one.events for one in found if not one.only_new)
-                found = [*(one for one in found if one.only_new), said]
+                self.answer.repeated += sum(one.events for one in found if not (one.only_new or one.job))
+                found = [*(one for one in found if one.only_new or one.job), said]
             elif alike is None:
                 found.append(said)
             else:
@@ -97,15 +97,17 @@ class Registration:
             token: entry for token, entry in said.items.items() if not said.only_new or Address("celery", token) not in places
         }
         project, boot = self.reporter.project, self.batch.envelope.boot
-        boots = await synced.boots(self.session, project, self._source)
+        of = f"celery:{said.job}" if said.job else self._source
+        boots = await synced.boots(self.session, project, of)
         heard = [*(one for one in boots if one != boot), boot] if said.retires and boot else boots
-        if not said.only_new and not await synced.newest(self.session, project, self._source, self.clock.past(said.at), heard):
+        if not said.only_new and not await synced.newest(self.session, project, of, self.clock.past(said.at), heard):
             self.answer.repeated += said.events
             return None
         self.answer.accepted += said.events
         retires = said.retires and not await self._has_a_twin(said, boots)
         dues = {token: self.clock.of(due) for token, due in said.dues.items()}
-        wanted = Sync(Service.CELERY, self._source, retires, dict(items), set(said.named), dues=dues)
+        slugs = {said.job: said.items[said.job].name} if said.job else {}
+        wanted = Sync(Service.CELERY, of, retires, dict(items), set(said.named), dues=dues, slugs=slugs)
         wanted.paused = set() if said.only_new else said.paused
         return wanted if items or wanted.paused or said.retires else None
 
@@ -131,7 +133,7 @@ class Registration:
     def _groups(self, places: Places) -> dict[str, Group]:
         """Monitors of schedulers and workers that are not there, or expect something else than their heartbeats say now."""
         envelope, found = self.batch.envelope, {}
-        for name in {said.group for said in _heartbeats(self.batch) if not said.leaves}:
+        for name in {said.group for said in _heartbeats(self.batch) if said.group and not said.leaves}:
             if envelope.heartbeat is None:
                 self.answer.warn(NEVER_BEATS)
                 continue
@@ -162,7 +164,7 @@ def _named(batch: Batch) -> set[Address]:
         if isinstance(said, RunSaid):
             found.add(said.monitor)
         else:
-            found |= {batch.envelope.group(said.group), *said.next_due, *(monitor for monitor, _ in said.active)}
+            found |= {*batch.envelope.groups(said.group), *said.next_due, *(monitor for monitor, _ in said.active)}
     if any(isinstance(said, RunSaid) and said.broker for said in batch.said):
         found.add(batch.envelope.group(BEAT))
     return found

@@ -19,6 +19,7 @@ EVERY = 1.0  # seconds between two looks
 RESTS = 20  # times as long as a look took it rests after it, so that a large project costs no more than a small one
 STREAM_LASTS = 60.0  # seconds; then the browser comes again, and has to be let in again
 SILENCE = 15.0  # seconds after which a stream says that it is alive
+MOST_FAILED = 3  # looks in a row; then its streams end, and browsers see that they are not let in again
 MOST_STREAMS = 500  # of this process; whoever comes then asks from time to time instead
 
 
@@ -28,6 +29,7 @@ class _Watched:
 
     version: str = ""
     looks: int = 0
+    failed: int = 0
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     watchers: int = 0
@@ -53,14 +55,15 @@ class Live:
 
     async def changes(self, project: UUID, seen: str) -> AsyncGenerator[str | None]:
         """The version of a project at once, unless it is the one that was `seen`, and whenever it is another; None where nothing
-        changed for a while. Ends after a minute."""
+        changed for a while. Ends after a minute, and where the database has not answered for some looks: a page that cannot
+        know says so."""
         watched = self._watched.setdefault(project, _Watched())
         watched.watchers += 1
         if watched.task is None:
             watched.task = asyncio.create_task(self._look(project, watched))
         try:
             ends, spoke = time.monotonic() + STREAM_LASTS, time.monotonic()
-            while time.monotonic() < ends and not self.leaving():
+            while time.monotonic() < ends and watched.failed < MOST_FAILED and not self.leaving():
                 if watched.looks and watched.version != seen:
                     seen, spoke = watched.version, time.monotonic()
                     yield seen
@@ -84,7 +87,10 @@ class Live:
             except (SQLAlchemyError, OSError) as error:
                 log.warning("a look for live pages failed", project=str(project), error=type(error).__name__)
                 found = watched.version
-            watched.looks += 1
+                watched.failed += 1
+            else:
+                watched.failed = 0
+                watched.looks += 1
             if found != watched.version:
                 watched.version = found
                 watched.turned.set()

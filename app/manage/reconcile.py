@@ -24,6 +24,8 @@ async def register(session: AsyncSession, project: UUID, wanted: Sync, moment: M
     """What a program declares, as far as it fits into the plan: the rest is left out."""
     await monitors.one_namer(session, project)
     there = await addresses.called(session, project, wanted.service, wanted.named | wanted.paused)
+    slugs = {slug: token for token, slug in wanted.slugs.items() if token not in there}
+    there |= {slugs[slug]: id_ for slug, id_ in (await synced.made_by_hand(session, project, slugs)).items()}
     return await Reconciling(session, project, wanted, moment).run(there, partly=True)
 
 

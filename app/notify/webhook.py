@@ -86,9 +86,9 @@ def body(message: Message) -> dict[str, Any]:
         data["until"] = _iso(told.at)
     data |= {"reason": clean(told.reason, TEXT_LIMIT), "explain": message.sentence, "incident_url": message.link or None}
     if told.earlier:
-        data["earlier"] = [
-            {"type": b.kind, "timestamp": _iso(b.at), "reason": clean(b.reason, TEXT_LIMIT)} for b in told.before()
-        ]
+        before = told.before()
+        data["earlier"] = [{"type": b.kind, "timestamp": _iso(b.at), "reason": clean(b.reason, TEXT_LIMIT)} for b in before]
+        data["earlier_count"] = max(told.earlier_count, len(before))
     if told.instead_of:
         data["instead_of"] = clean(told.instead_of, TEXT_LIMIT)
     if told.kind == "channel.failed":

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.message import Told
 from app.domain.retry import GIVE_UP_AFTER
 from app.store import channel_limits
-from app.store.channel_limits import IS_OPEN
+from app.store.channel_limits import IS_OPEN, OPENED_AT
 from app.store.monitors import UNREADABLE
 from app.store.unnest import arrays, unnest
 
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
 ATTEMPTS_KEPT = 20
+EARLIER_KEPT = 50  # of what is told together; of a job that went to and fro all night nobody takes more
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,10 @@ _TESTS = """
 _BUSY = """
     SELECT count(*) AS n FROM deliveries d
     WHERE (d.project_id, d.channel_id) = ({of}) AND d.state = 'sending' AND d.due_at > :now"""
-# While a channel is left alone only a test is sent, and what waited for a day; after its pause the oldest, alone.
-_MAY_BE_TRIED = """({c}.open_until IS NULL OR {test}
-    OR ({busy} = 0 AND ({c}.open_until <= :now OR greatest({made}, {c}.failing_since) <= :a_day_ago)))"""
+# While a channel is left alone only a test is sent, and what waited for a day in which it could be told; after its pause the
+# oldest, alone.
+_MAY_BE_TRIED = f"""({{c}}.open_until IS NULL OR {{test}} OR ({{busy}} = 0
+    AND ({{c}}.open_until <= :now OR greatest({{made}}, {{c}}.failing_since, {OPENED_AT}) <= :a_day_ago)))"""
 # The channels with something open, found by leaping from one to the next in an index.
 OPEN_CHANNELS = f"""
     open AS (
@@ -164,18 +166,23 @@ CLAIM = text(f"""
         UPDATE deliveries d SET state = 'suppressed', settled_at = :now, reason = 'coalesced: told together with ' || o.by
         FROM overtaken o WHERE (d.project_id, d.id) = (o.project_id, o.id) AND d.state = 'waiting'),
     earlier AS (
-        SELECT project_id, by, jsonb_agg(told - 'earlier' ORDER BY seq) AS all FROM overtaken GROUP BY project_id, by)
+        SELECT project_id, by, max(turnings) AS turnings, jsonb_agg(told - 'earlier' ORDER BY seq) AS last FROM (
+            SELECT *, count(*) OVER (PARTITION BY project_id, by) AS turnings,
+                row_number() OVER (PARTITION BY project_id, by ORDER BY seq DESC) AS back FROM overtaken) o
+        WHERE back <= :earlier_kept GROUP BY project_id, by)
     UPDATE deliveries d SET state = 'sending', claim_no = d.claim_no + 1, owner = :owner, due_at = :lease_until,
         first_try_at = coalesce(d.first_try_at, :now),
-        told = CASE WHEN e.all IS NULL THEN d.told ELSE d.told || jsonb_build_object('earlier', e.all) END
+        told = CASE WHEN e.last IS NULL THEN d.told
+            ELSE d.told || jsonb_build_object('earlier', e.last, 'earlier_count', e.turnings) END
     FROM told t LEFT JOIN earlier e ON (e.project_id, e.by) = (t.project_id, t.id)
     WHERE d.project_id = t.project_id AND d.id = t.id AND d.state IN ('waiting', 'sending')
     RETURNING d.project_id, d.id, t.slow""")  # noqa: S608
-DETAILS = text("""
+DETAILS = text(f"""
     SELECT d.project_id AS project, d.id, d.claim_no, d.due_at AS lease_until, d.channel_id AS channel, c.kind,
         c.name AS channel_name, c.settings, c.secret, d.told, d.tries, d.fallback_told, m.status AS status_now,
         CASE WHEN c.open_until IS NULL THEN d.first_try_at
-            ELSE least(d.first_try_at, greatest(d.created_at, c.failing_since)) END AS failing_since, o.body AS output
+            ELSE least(d.first_try_at, greatest(d.created_at, c.failing_since, {OPENED_AT.format(c="c")})) END AS failing_since,
+        o.body AS output
     FROM deliveries d
     JOIN channels c ON (c.project_id, c.id) = (d.project_id, d.channel_id)
     LEFT JOIN monitors m ON (m.project_id, m.id) = (d.project_id, d.monitor_id)
@@ -184,7 +191,7 @@ DETAILS = text("""
         WHERE (k.project_id, k.monitor_id) = (m.project_id, m.id) AND k.received_at >= m.last_applied_at
             AND k.signal IN ('success', 'fail') AND k.n > m.heard - 200
         ORDER BY k.n DESC LIMIT 1) o ON d.told ->> 'kind' = 'monitor.down'
-    WHERE d.project_id = ANY(CAST(:projects AS uuid[])) AND d.id = ANY(CAST(:ids AS uuid[])) ORDER BY d.seq""")
+    WHERE d.project_id = ANY(CAST(:projects AS uuid[])) AND d.id = ANY(CAST(:ids AS uuid[])) ORDER BY d.seq""")  # noqa: S608
 
 
 async def claim(session: AsyncSession, now: datetime, owner: UUID, room: Room, per_channel: int) -> list[Claimed]:
@@ -199,6 +206,7 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, room: Room, p
     await session.execute(LAY_OFF, {"now": now})
     given = {
         "now": now, "owner": owner, "lease_until": now + LEASE, "a_day_ago": now - GIVE_UP_AFTER, "per_channel": per_channel,
+        "earlier_kept": EARLIER_KEPT,
         "slots": room.slots, "slow": room.slow, "share": room.share[0], "slow_share": room.share[1],
         "sharing": list(room.shares), "shares": [s[0] for s in room.shares.values()],
         "slow_shares": [s[1] for s in room.shares.values()],
@@ -211,7 +219,8 @@ async def claim(session: AsyncSession, now: datetime, owner: UUID, room: Room, p
     taken = {row.id: row for row in await session.execute(CLAIM, given)}
     if not taken:
         return []
-    rows = await session.execute(DETAILS, {"projects": list({t.project_id for t in taken.values()}), "ids": list(taken)})
+    found = {"now": now, "projects": list({t.project_id for t in taken.values()}), "ids": list(taken)}
+    rows = await session.execute(DETAILS, found)
     return [Claimed(**{**row, "told": _read(row)}, slow=taken[row["id"]].slow) for row in rows.mappings()]
 
 

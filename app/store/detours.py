@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.message import Told
 from app.domain.retry import FALLBACK_AFTER
+from app.store import channel_limits
 from app.store.channel_limits import IS_OPEN
 from app.store.tables import ChannelRow, DeliveryRow, ProjectRow
 
@@ -100,7 +101,9 @@ async def nobody_heard(session: AsyncSession, project: UUID, delivery: UUID) -> 
 
 
 async def tell_held(session: AsyncSession, now: datetime) -> int:
-    """Tell another way what waits for 10 min behind a channel that failed all the while and is left alone, some at a time."""
+    """Tell another way what waits for 10 min behind a channel that failed all the while and is left alone, some at a time;
+    not what waits for the hours of one."""
+    await channel_limits.close_failing(session, now)
     held = (await session.execute(HELD, {"now": now, "since": now - FALLBACK_AFTER, "limit": HELD_AT_ONCE})).all()
     return await tell(session, [(project, delivery) for project, delivery in held], now) if held else 0
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
@@ -28,13 +28,15 @@ RUNS = text("""
         SELECT * FROM runs WHERE project_id = :project AND monitor_id = wanted.id AND at > :since
         ORDER BY at DESC, key DESC LIMIT :limit) AS r""")
 TURNS = text("""
-    SELECT t.monitor_id, t.at, t.from_status, t.to_status
+    SELECT t.monitor_id, greatest(t.at, i.fine_until), t.from_status, t.to_status
     FROM unnest(CAST(:ids AS uuid[])) AS wanted(id)
     CROSS JOIN LATERAL (
         SELECT * FROM transitions WHERE project_id = :project AND monitor_id = wanted.id ORDER BY n DESC LIMIT :limit) AS t
-    WHERE t.at >= :since ORDER BY t.monitor_id, t.n""")
+    LEFT JOIN incidents i ON i.project_id = :project AND i.monitor_id = t.monitor_id AND i.opened_by = t.n
+        AND i.fine_until IS NOT NULL
+    WHERE greatest(t.at, i.fine_until) >= :since ORDER BY t.monitor_id, t.n""")
 HEARERS = text(f"""
-    SELECT s.monitor_id, c.name, c.kind, c.hours FROM subscriptions s
+    SELECT s.monitor_id, c.name, c.kind, c.hears, c.disabled_at IS NOT NULL, c.hours IS NOT NULL FROM subscriptions s
     JOIN monitors m ON (m.project_id, m.id) = (s.project_id, s.monitor_id)
     JOIN channels c ON c.project_id = s.project_id AND c.id = s.channel_id AND {HEARS_OF.format(c="c", m="m")}
     WHERE s.project_id = :project AND s.monitor_id = ANY(CAST(:ids AS uuid[])) ORDER BY c.created_at, c.id""")  # noqa: S608
@@ -73,11 +75,14 @@ class RunGlance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hearer:
-    """A channel that hears of a monitor, at certain `hours` only where it has them."""
+    """A channel that hears of a monitor: of all its turnings, or of `down` or `up` alone; nothing while it is disabled; where it
+    has hours, in those."""
 
     name: str
     kind: str
-    hours: dict[str, Any] | None
+    hears: str
+    is_disabled: bool
+    has_hours: bool
 
 
 async def all_of(session: AsyncSession, project: UUID, horizon: datetime) -> Sequence[RowMapping]:

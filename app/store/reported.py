@@ -17,7 +17,7 @@ from app.store.rows import RULE, Columns, rule_of
 from app.store.tables import ReportedRunRow
 from app.store.unnest import arrays, picked, unnest
 
-KEPT = timedelta(hours=72)  # after the last word
+KEPT = timedelta(days=8)  # after the last word: the spool of an SDK says it again for a week
 KEY = {"project_id": "uuid", "monitor_id": "uuid", "run_id": "text"}
 COLUMNS = {**KEY, "facts": "jsonb", "heard_at": "timestamptz"}
 READ = text(f"""
@@ -35,7 +35,9 @@ PLACES = text(f"""
     JOIN monitors m ON (m.project_id, m.id) = (a.project_id, a.monitor_id)
     UNION ALL
     SELECT {_FOUND}, NULL FROM v
-    JOIN monitors m ON v.kind = 'slug' AND m.project_id = :project AND m.slug = v.key AND m.slug <> ''""")  # noqa: S608
+    JOIN monitors m ON v.kind IN ('slug', 'job') AND m.project_id = :project AND m.slug = v.key AND m.slug <> ''
+        AND (v.kind = 'slug' OR NOT EXISTS (SELECT FROM addresses o
+             WHERE o.project_id = m.project_id AND o.monitor_id = m.id AND o.kind = 'celery'))""")  # noqa: S608
 
 
 class Known(NamedTuple):
@@ -51,14 +53,16 @@ RunKey = tuple[UUID, UUID, str]  # project, monitor, run
 
 
 async def places(session: AsyncSession, project: UUID, asked: Collection[Address]) -> dict[Address, Known]:
-    """The monitors of this project that are named: by what they are called in Celery, by ping id (`ping`), by slug (`slug`)."""
+    """The monitors of this project that are named: by what they are called in Celery, by ping id (`ping`), by slug (`slug`). An
+    address with a name is a job: where none is called so, the check with that slug is meant, if no program calls it otherwise."""
     if not asked:
         return {}
     at = {(a.kind, alias_key(project, a.kind, a.key)): a for a in asked}
+    at |= {("job", a.name): a for a in asked if a.name}
     given = {"project": project, "kinds": [kind for kind, _ in at], "keys": [key for _, key in at]}
+    rows = sorted((await session.execute(PLACES, given)).mappings(), key=lambda row: row["asked"] != "job")
     return {
-        at[row["asked"], row["key"]]: Known(row["id"], _schedule(row), row["heartbeat"] and int(row["heartbeat"]))
-        for row in (await session.execute(PLACES, given)).mappings()
+        at[row["asked"], row["key"]]: Known(row["id"], _schedule(row), row["heartbeat"] and int(row["heartbeat"])) for row in rows
     }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import exists, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import tokens
@@ -122,6 +122,17 @@ async def retire(session: AsyncSession, project: UUID, those: Collection[UUID], 
     """Note of these locked monitors when a sync paused them; None for those that came back."""
     rows = update(MonitorRow).where(MonitorRow.project_id == project, MonitorRow.id.in_(those))
     await session.execute(rows.values(retired_at=at))
+
+
+async def made_by_hand(session: AsyncSession, project: UUID, slugs: Collection[str]) -> dict[str, UUID]:
+    """The monitors with these slugs that no program calls by a name of its own."""
+    if not slugs:
+        return {}
+    its = (AddressRow.project_id == project, AddressRow.monitor_id == MonitorRow.id, AddressRow.kind == str(Service.CELERY))
+    query = select(MonitorRow.slug, MonitorRow.id).where(
+        MonitorRow.project_id == project, MonitorRow.slug.in_(slugs), MonitorRow.slug != "", ~exists().where(*its)
+    )
+    return {slug: id_ for slug, id_ in await session.execute(query)}
 
 
 async def slugs(session: AsyncSession, project: UUID) -> set[str]:

@@ -50,7 +50,7 @@ class Post:
         self._headers = headers
         self._connection: http.client.HTTPConnection | None = None
         self._limited: _Limited | None = None
-        self._target = self._url.path or "/"
+        self._target = _target(self._url)
         self._extra: dict[str, str] = {}
         self._context: ssl.SSLContext | None = None
 
@@ -105,7 +105,7 @@ class Post:
         proxy = _proxy_for(self._url)
         host, port = _address(proxy or self._url)
         seconds = min(CONNECTING, deadline - time.monotonic())
-        self._target, self._extra = self._url.path or "/", {}
+        self._target, self._extra = _target(self._url), {}
         connection: http.client.HTTPConnection
         if secure:
             self._context = self._context or ssl.create_default_context()
@@ -175,6 +175,10 @@ class _Reads(io.RawIOBase):
         if not self.closed:
             super().close()
             self._limited.close()
+
+
+def _target(url: SplitResult) -> str:
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
 def _address(url: SplitResult) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from missedbeat.event import ENDS, UNKNOWN, Event, short_run
 
@@ -62,6 +62,12 @@ class Runs:
     def named(self, event: Event) -> Event:
         """The event with the execution that it is about, where only we know that."""
         return event._replace(x=self.execution_of(event.run)) if event.x == UNKNOWN else event
+
+    def listed(self, now: int) -> list[list[Any]]:
+        """All that are under way, as heartbeats list them: monitor, run, execution and age in seconds."""
+        return [
+            [known.monitor, run, known.x, round(max(0, now - known.ts) / 1000, 1)] for run, known in list(self._underway.items())
+        ]
 
     def forget(self, alive: set[str], now: int) -> None:
         """Let go of runs whose end nobody will tell: begun long ago, and not alive."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -105,12 +106,24 @@ class Sender:
             return self.is_idle
         if self._next_at > time.monotonic() + REFUSED_FOR / 2:
             return False
+        if self._thread is None:
+            self._start()
+        if self._thread is None and not self._starting.locked():
+            return self._flush_here(until)
         self._flushing = True
         self.ring()
         self._bell.ring()
         while self._flushing and time.monotonic() < until and not self.is_idle and not give_up():
             time.sleep(0.01)
         self._flushing = False
+        return self.is_idle
+
+    def _flush_here(self, until: float) -> bool:
+        """The interpreter is ending, and starts no thread any more: whoever flushes sends."""
+        while not self.is_idle and time.monotonic() < until:
+            guard.run(self.send_once)
+            if self._failures:
+                break
         return self.is_idle
 
     def close(self) -> None:
@@ -137,9 +150,10 @@ class Sender:
             if self._thread is None and not self._closed:
                 self._next_at = time.monotonic() + LINGER
                 thread = threading.Thread(target=self._run, name="missedbeat-sender", daemon=True)
-                thread.start()
-                self._thread = thread
-                self._bell.ring()  # for whoever came meanwhile
+                with suppress(RuntimeError):  # the interpreter is ending
+                    thread.start()
+                    self._thread = thread
+                    self._bell.ring()  # for whoever came meanwhile
         finally:
             self._starting.release()
 
@@ -220,7 +234,7 @@ class Sender:
             self._flushing = False
         if fate in (Fate.ARRIVED, Fate.GIVE_UP):
             if batch is not None:
-                self._batches.popleft()
+                self._done()
                 self.arrived += len(batch.lines)
             self._buffer.told(dropped)
             self._buffer.sent(beats)
@@ -239,10 +253,16 @@ class Sender:
             self._batches.popleft()
             self._batches.extendleft([Batch(batch.lines[middle:], batch.refused), Batch(batch.lines[:middle], batch.refused)])
         elif batch.is_suspect and (is_too_large or batch.refused >= 2 * PATIENCE - 1):
-            self._batches.popleft()
+            self._done()
             self._drop(batch, status)
         else:
             batch.refused = PATIENCE if is_too_large else batch.refused + 1
+
+    def _done(self) -> None:
+        """Nothing more is to be done for the first batch; nor for any that was taken from the buffer, where it is the last."""
+        self._batches.popleft()
+        if not self._batches:
+            self._buffer.settled()
 
     def _drop(self, batch: Batch, status: int) -> None:
         for line in batch.lines:

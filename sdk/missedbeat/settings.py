@@ -6,12 +6,13 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional, Union
 from urllib.parse import urlsplit, urlunsplit
 
 from missedbeat.guard import guard
-from missedbeat.monitor import Monitor
 from missedbeat.post import origin_of
+from missedbeat.wanted import Monitor
 
 BeforeSend = Callable[[dict[str, Any]], Optional[dict[str, Any]]]
 Scope = Union[str, Callable[[Any, Any], bool]]
@@ -21,6 +22,11 @@ PATH = "/api/v3/events"
 MOST_APP = 50
 HOUSEKEEPING = ("celery.backend_cleanup", "celery.chord_unlock", "celery.accumulate")
 """Celery's own tasks that do nothing for anybody. Its others (`celery.chain`, `celery.starmap`, …) are how it sends a user's."""
+
+NOT_SET_UP = (
+    "Missedbeat is not set up: set MISSEDBEAT_URL to the address of your Missedbeat and MISSEDBEAT_KEY to a read-write key of "
+    "your project. Until then nothing is reported."
+)
 
 logger = logging.getLogger("missedbeat")
 
@@ -47,6 +53,9 @@ class Settings:
     eager: bool = False
     max_buffer: int = 10_000
     flush_timeout: float = 2.0
+    spool: str = ""
+    probe: str = ""
+    probe_patience: float = 60.0
 
     @property
     def is_complete(self) -> bool:
@@ -59,33 +68,47 @@ class Settings:
         return self.url.rstrip("/") + PATH
 
 
-def read(app_name: Any, given: Mapping[str, Any]) -> Settings:
-    """Of the arguments of `instrument` and the environment, in this order."""
+def read(app_name: Any, given: Mapping[str, Any], asked: str = "instrument") -> Settings:
+    """Of the arguments of `instrument`, or whatever function was `asked`, and the environment, in this order."""
     default = Settings()
     said = {name: value for name, value in given.items() if value is not None or name == "heartbeat"}
     unknown = set(said) - set(Settings.__dataclass_fields__)
     if unknown:
-        logger.warning("instrument() knows no %s; it is ignored", ", ".join(sorted(unknown)))
-    checked = {name: _checked(name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
+        logger.warning("%s() knows no %s; it is ignored", asked, ", ".join(sorted(unknown)))
+    said.setdefault("spool", os.environ.get("MISSEDBEAT_SPOOL", ""))
+    checked = {name: _checked(asked, name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
     return Settings(
         url=_address(_text(said.get("url") or os.environ.get("MISSEDBEAT_URL", ""))),
-        key=_sound_key(_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", ""))),
+        key=_sound_key(_key_of(_text(said.get("key") or os.environ.get("MISSEDBEAT_KEY", "")))),
         app=(_text(app_name) or default.app)[:MOST_APP],
         environment=_text(said.get("environment") or os.environ.get("MISSEDBEAT_ENVIRONMENT", ""))[:MOST_APP],
         disabled=_switched_on("MISSEDBEAT_DISABLED"),
         offline=_switched_on("MISSEDBEAT_OFFLINE"),
+        probe=_text(os.environ.get("MISSEDBEAT_PROBE", "")),
+        probe_patience=_probe_patience(os.environ.get("MISSEDBEAT_PROBE_PATIENCE", "")),
         **checked,
     )
 
 
-def _checked(name: str, read_one: Callable[[Any], Any], said: Mapping[str, Any], default: Any) -> Any:
+def _key_of(said: str) -> str:
+    """A key as it is, or as it stands in the file that `file:/path` names."""
+    if not said.startswith("file:"):
+        return said
+    try:
+        return Path(said[len("file:") :]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        logger.warning("MISSEDBEAT_KEY: the file that it names cannot be read: %s", error)
+        return ""
+
+
+def _checked(asked: str, name: str, read_one: Callable[[Any], Any], said: Mapping[str, Any], default: Any) -> Any:
     """One argument, or its default with a word about it where it makes no sense."""
     if name not in said:
         return default
     try:
         return read_one(said[name])
     except (TypeError, ValueError, AttributeError) as error:
-        logger.warning("instrument(%s=%r): %s; %r is used instead", name, said[name], error, default)
+        logger.warning("%s(%s=%r): %s; %r is used instead", asked, name, said[name], error, default)
         return default
 
 
@@ -167,8 +190,23 @@ def _patience(value: Any) -> float:
     return min(max(float(value), 0.0), 60.0)
 
 
+def _probe_patience(said: str) -> float:
+    """How many seconds a worker may stand still before it counts as dead."""
+    seconds, error = guard.attempt(float, said.strip() or "60")
+    if error is not None or not 1 <= (seconds or 0.0) <= 3600:
+        logger.warning("MISSEDBEAT_PROBE_PATIENCE=%r: it is a number of seconds from 1 to 3600; 60 is used instead", said)
+        return 60.0
+    return seconds or 60.0
+
+
 def _most(value: Any) -> int:
     return max(int(value), 10)
+
+
+def _folder(value: Any) -> str:
+    """Where it leads from wherever this process stands later; empty for none."""
+    path = _string(os.fspath(value)).strip()
+    return str(Path(path).expanduser().absolute()) if path else ""
 
 
 def _function(value: Any) -> Any:
@@ -180,5 +218,5 @@ def _function(value: Any) -> Any:
 READERS: dict[str, Callable[[Any], Any]] = {
     "scope": _scope, "include": _patterns, "exclude": _patterns, "monitors": _monitors, "register": bool, "reconcile": bool,
     "heartbeat": _seconds, "exceptions": _words, "before_send": _function, "eager": bool, "max_buffer": _most,
-    "flush_timeout": _patience,
+    "flush_timeout": _patience, "spool": _folder,
 }  # fmt: skip

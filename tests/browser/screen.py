@@ -40,13 +40,13 @@ class Site:
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncIterator[Site]:
-    """The service of this world, on a port of its own."""
+async def listening(world: World, port: int = 0) -> AsyncIterator[Site]:
+    """The service of this world, on a port of its own, or again on the one that it had."""
     config = configured(world.web)
     config.lifespan = "off"  # the world has begun it already
     server = uvicorn.Server(config)
     world.web.live.leaving = lambda: server.should_exit
-    listener = open_socket("127.0.0.1", 0, "")
+    listener = open_socket("127.0.0.1", port, "")
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield Site(world, f"http://127.0.0.1:{listener.getsockname()[1]}")
@@ -108,8 +108,8 @@ async def see(page: Page, path: str) -> None:
 
 
 def _is_wrong(line: ConsoleMessage) -> bool:
-    """A form may be refused; a 503 is asked for again, by the page or by us."""
-    fine = ("status of 400", "status of 503")
+    """A form may be refused; a 503 is asked for again, by the page or by us, and so is what does not answer."""
+    fine = ("status of 400", "status of 503", "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
     return line.type in ("error", "warning") and not any(words in line.text for words in fine)
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.screen import Site, screen, see
+from tests.browser.screen import Site, listening, screen, see
 from tests.manage.pages.visitor import Person
+from tests.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +94,26 @@ async def test_whoever_comes_back_sees_what_is_so_and_a_session_that_ended_is_sa
         await world.run("DELETE FROM user_sessions")
         await world.ping(check)
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_a_page_says_soon_that_the_service_is_away_and_is_true_again_when_it_is_back(
+    calm: World, window: Browser, anna: Person
+) -> None:
+    """It says so though it has nothing to ask for; what happened meanwhile comes in without a reload."""
+    check = await calm.check(name="nightly")
+    await calm.ping(check)
+    async with AsyncExitStack() as open_window:
+        async with listening(calm) as site:
+            page = await open_window.enter_async_context(screen(window, site, anna))
+            await see(page, site.project)
+            await expect(page.locator("#live")).to_have_text("Live")
+            await page.evaluate("window.mark = 1")
+        await expect(page.locator("#live")).to_have_text("Reconnecting")
+        await calm.ping(check, "/fail")
+        async with listening(calm, urlsplit(site.url).port or 0):
+            await expect(page.locator("#live")).to_have_text("Live")
+            await expect(page.locator(".standing")).to_contain_text("1 down")
+            assert await page.evaluate("window.mark") == 1, "it was loaded anew"
 
 
 async def test_without_scripts_everything_is_there_by_reload(site: Site, window: Browser, anna: Person) -> None:

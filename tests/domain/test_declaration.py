@@ -150,8 +150,8 @@ def test_a_number_of_a_sync_that_cannot_be_is_refused_by_its_name(field: str) ->
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({}, "kind is crontab, every or declared"),
-        ({"kind": ["cron"]}, "kind is crontab, every or declared"),
+        ({}, "kind is cron, crontab, every or declared"),
+        ({"kind": ["cron"]}, "kind is cron, crontab, every or declared"),
         ({"kind": "crontab"}, "five fields as `expression`"),
         ({"kind": "crontab", "expression": "0 0 30 2 *"}, "never fires"),
         ({"kind": "crontab", "expression": "0 3 * *"}, "takes five fields"),

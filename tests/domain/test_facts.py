@@ -30,7 +30,7 @@ events = st.builds(
     lambda word, second, attempt, x: RunEvent(
         word, at(second), "r1", attempt, x if word not in (Word.LOST, Word.REVOKED, Word.EXPIRED) else "", word[:3]
     ),
-    st.sampled_from([w for w in Word if w is not Word.DISPATCH_FAILED]),
+    st.sampled_from([w for w in Word if w not in (Word.DISPATCH_FAILED, Word.LOG)]),
     st.integers(0, 20),
     st.integers(0, 2),
     st.sampled_from(["", "a", "b", "c"]),

@@ -34,6 +34,7 @@ def at(text: str) -> datetime:
         (read_hours("UTC", ["sat"], "00:00", "00:00"), "2026-11-28 23:59", None),
         (read_hours("UTC", ["sat"], "00:00", "24:00"), "2026-11-29 00:00", "2026-12-05 00:00"),
         (read_hours("Europe/Berlin", ["sun"], "02:30", "04:00"), "2026-03-29 01:00", "2026-03-29 01:30"),  # there is no 02:30
+        (read_hours("Europe/Berlin", ["sun"], "02:00", "03:00"), "2026-03-28 12:00", "2026-04-05 00:00"),  # nor this hour
     ],
 )
 def test_when_they_begin(hours: Hours, now: str, opens: str | None) -> None:

@@ -23,16 +23,17 @@ def written(schedule: Schedule = NIGHTLY, slug: str = "nightly-backup", **given:
 
 
 def test_there_is_one_for_each_kind_of_job() -> None:
-    """Each with a name, a language and a sentence on when to use it, and the URL of the check in all but Celery's."""
+    """Each with a name, a language and a sentence on when to use it, and the URL of the check; those of the SDK name it."""
     found = written()
     assert list(found) == [
-        "shell", "script", "cron", "systemd", "python", "celery", "powershell", "windows", "kubernetes", "github",
+        "shell", "script", "command", "cron", "systemd", "python", "sdk", "celery", "powershell", "windows", "kubernetes",
+        "github",
     ]  # fmt: skip
     for key, one in found.items():
         assert one.name
         assert one.language
         assert one.when.endswith("."), key
-        assert ("https://beat.example/ping/pk123/nightly-backup" in one.text) == (key not in ("celery", "windows")), key
+        assert ("https://beat.example/ping/pk123/nightly-backup" in one.text) == (key not in ("sdk", "celery", "windows")), key
 
 
 def test_a_check_is_pinged_by_slug_where_it_has_one_else_by_its_id() -> None:

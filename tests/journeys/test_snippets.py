@@ -40,9 +40,9 @@ def written(url: str, check: dict[str, Any], key: str | None, schedule: Schedule
     return {one.key: one for one in snippets(to)}
 
 
-async def run(*command: str, folder: Path) -> tuple[int, str]:
+async def run(*command: str, folder: Path, **more: str) -> tuple[int, str]:
     """Its exit status, and what it said."""
-    environment = {"PATH": PATH, "HOME": str(folder), "no_proxy": "*"}
+    environment = {"PATH": PATH, "HOME": str(folder), "no_proxy": "*", **more}
     program = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -66,7 +66,7 @@ async def test_shells_tell_how_a_job_ended_and_end_as_it_did(site: Site, tmp_pat
     check = await pinged(site)
     found = written(site.url, check, site.world.project.ping_key if by_slug else None)
     line = found["shell"].text.replace("your-command", "(exit 7)")
-    assert await run(shell, "-c", line, folder=tmp_path) == (0, "")
+    assert await run(shell, "-c", line, folder=tmp_path) == (7, "")
     assert await heard(site, check) == [("fail", 7)]
     for body, status, last in (("true", 0, ("success", 0)), ("set -e\n(exit 9)\ntouch never", 9, ("fail", 9))):
         assert await run(shell, "-c", found["script"].text + body, folder=tmp_path) == (status, "")
@@ -99,6 +99,24 @@ async def test_python_tells_how_a_function_ended(site: Site, tmp_path: Path, job
     ended, said = await run(sys.executable, "-I", "job.py", folder=tmp_path)
     assert (ended, "ping:" in said) == (status, False), said
     assert [kind for kind, _ in await heard(site, check)] == ["start", last]
+
+
+@pytest.mark.parametrize("by_slug", [True, False])
+async def test_the_command_and_the_block_of_the_sdk_tell_how_a_job_ended(site: Site, tmp_path: Path, by_slug: bool) -> None:
+    """Each in its own words, of the check that is there; the job ends as it would have."""
+    check = await pinged(site)
+    found = written(site.url, check, site.world.project.ping_key if by_slug else None)
+    line = found["command"].text.splitlines()[1].replace("your-command", "sh -c 'exit 7'")
+    here = f"{Path(sys.executable).parent}:{PATH}"
+    assert await run("sh", "-c", line, folder=tmp_path, PATH=here) == (7, "")
+    assert await heard(site, check) == [("start", None), ("fail", 7)]
+    for job, status, last in (("pass", 0, "success"), ("raise ValueError", 1, "fail")):
+        program = found["sdk"].text.replace("your_job()", job)
+        ended, said = await run(sys.executable, "-I", "-c", program, folder=tmp_path, MISSEDBEAT_KEY=site.world.project.api_key)
+        assert ended == status, said
+        assert said == "" or "ValueError" in said
+        assert [kind for kind, _ in await heard(site, check)] == ["start", last]
+    assert len(await site.world.rows("SELECT id FROM monitors")) == 1
 
 
 async def test_the_container_of_kubernetes_ends_as_its_job(site: Site, tmp_path: Path) -> None:

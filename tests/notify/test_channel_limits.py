@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,9 @@ from tests.world import MARGIN, World
 
 pytestmark = pytest.mark.anyio
 
+BROKEN = """
+    UPDATE channels SET failures = 5, failing_since = missedbeat_now(), open_until = missedbeat_now() + CAST(:pause AS interval)
+    WHERE id = CAST(:channel AS uuid)"""
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -147,3 +151,70 @@ async def test_hours_that_nobody_can_read_close_nothing(house: World) -> None:
         await house.ping(await house.check(channels="*"), "/fail")
         await house.deliver()
         assert len(day.requests) == 1
+
+
+async def test_outside_of_its_hours_nobody_is_told_instead_of_a_channel_that_fails_either(house: World) -> None:
+    """What came after its hours waits for them, though the channel is left alone and the owner could be told; then they are."""
+    async with HttpReceiver() as day:
+        channel = await hook(house, day, name="day", hours=await in_two_hours(house, lasting=1))
+        check = await house.check(channels=channel["id"], timeout=10 * 86_400)
+        await house.advance(2 * 3_600 + 3_500)
+        await house.run(BROKEN, channel=channel["id"], pause="25 hours")
+        await house.advance(200)
+        await house.ping(check, "/fail")
+        await house.deliver()
+        await house.advance(3_600)
+        await house.deliver()
+        assert await states(house) == [("waiting", 0)]
+        await house.advance(22 * 3_600)
+        await house.deliver()
+        assert await states(house) == [("waiting", 0), ("delivered", 1)]
+
+
+async def test_what_waited_for_hours_has_a_day_to_arrive_from_then_on(house: World) -> None:
+    """A channel that has failed since before they ended gives up on nothing earlier, and is not asked more often for it."""
+    async with HttpReceiver(*[Reply(500)] * 10) as day:
+        hours = await in_two_hours(house)
+        later = DAYS[((await house.now()) + timedelta(hours=2, days=2)).astimezone(ZoneInfo(hours["zone"])).weekday()]
+        channel = await hook(house, day, hours=hours | {"days": [later]})
+        check = await house.check(channels="*", timeout=10 * 86_400)
+        await house.ping(check, "/fail")
+        await house.deliver()
+        await house.run(BROKEN, channel=channel["id"], pause="50 hours 1 minute")
+        await house.advance(50 * 3_600 + 1)
+        await house.deliver()
+        assert len(day.requests) == 0
+        for _ in range(5):
+            await house.advance(1_100)
+            await house.deliver()
+        assert (await states(house))[0] == ("waiting", 5)
+
+
+async def test_where_all_channels_of_a_check_are_disabled_one_without_hours_is_told_instead(house: World) -> None:
+    """Rather than an older one that would keep it until morning."""
+    await house.run("DELETE FROM channels WHERE fallback")
+    async with HttpReceiver() as gone, HttpReceiver() as day, HttpReceiver() as always:
+        await hook(house, day, name="day", hours=await in_two_hours(house))
+        channel = await hook(house, gone, name="gone")
+        await hook(house, always, name="always")
+        check = await house.check(channels=channel["id"])
+        await house.run("UPDATE channels SET disabled_at = missedbeat_now() WHERE id = CAST(:id AS uuid)", id=channel["id"])
+        await house.ping(check, "/fail")
+        await house.deliver()
+        assert (len(gone.requests), len(day.requests), len(always.requests)) == (0, 0, 1)
+
+
+async def test_a_job_that_went_to_and_fro_all_night_makes_a_message_of_a_size_that_is_taken(house: World) -> None:
+    """The last turnings one by one, and how many there were."""
+    async with HttpReceiver() as day:
+        await hook(house, day, hours=await in_two_hours(house))
+        check = await house.check(channels="*", timeout=86_400)
+        for _ in range(60):
+            await house.ping(check, "/fail")
+            await house.ping(check)
+        await house.advance(7_201)
+        await house.deliver()
+        (up,) = (r.json() for r in day.requests)
+        assert (up["type"], len(up["data"]["earlier"]), up["data"]["earlier_count"]) == ("monitor.up", 50, 119)
+        assert up["data"]["earlier"][-1]["type"] == "monitor.down"
+        assert "119 turnings, the last of them up 2" in up["data"]["explain"]

@@ -13,6 +13,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import missedbeat
 import pytest
 from celery import Celery, Task
 from celery.app.trace import build_tracer
@@ -123,6 +124,21 @@ def test_each_other_end_is_told_by_its_name(task: str, kind: str, error: str | N
     """With its reason, if there is one. A task that another one replaces goes on under its id: that is no end."""
     *_, end = trace(shop(), task)
     assert (end["type"], end.get("error")) == (kind, error)
+
+
+def test_what_a_task_says_is_told_with_its_end() -> None:
+    """`current_run` is that of the task, without any block; outside of one it takes everything and tells nothing."""
+    app = shop()
+
+    @app.task(name="speaks", shared=False)
+    def speaks() -> None:
+        missedbeat.current_run().log("half of it")
+        missedbeat.current_run().metric(rows=10)
+
+    *_, end = trace(app, "speaks")
+    assert (end["type"], end["log"], end["metrics"]) == ("run.succeeded", "half of it", {"rows": 10})
+    assert trace(app, "speaks", {}) == []
+    assert "log" not in trace(app, "works")[-1]
 
 
 def test_a_retry_says_when_it_will_be_and_goes_on_as_the_next_try() -> None:

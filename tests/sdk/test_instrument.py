@@ -42,3 +42,21 @@ def test_a_task_that_is_called_as_a_function_is_not_watched(redis_url: str, tmp_
         run = app.send_task("calls").id
         collector.wait_for(lambda events: [e for e in events if e["type"] == "run.succeeded"])
         assert [(e["run"], e["type"]) for e in collector.of("run")] == [(run, "run.started"), (run, "run.succeeded")]
+
+
+def test_a_job_inside_a_task_is_told_by_the_child_itself(redis_url: str, tmp_path: Path) -> None:
+    """Beside the task's own run, also where the child ends with it: what it said is out before that."""
+    with (
+        Collector() as collector,
+        worker(tmp_path, "--max-tasks-per-child", "1", broker=redis_url, url=collector.url) as process,
+        client(redis_url) as app,
+    ):
+        for _ in range(3):
+            app.send_task("runs_a_job")
+        collector.wait_for(lambda events: [e for e in events if e["type"] == "run.succeeded"][5:])
+        inner = [e for e in collector.of("run") if e["monitor"] == "job:inner"]
+        assert sorted(e["type"] for e in inner) == ["run.started"] * 3 + ["run.succeeded"] * 3
+        assert [(e["log"], e["metrics"]) for e in inner if e["type"] == "run.succeeded"] == [("from inside", {"rows": 1})] * 3
+        outer = [e for e in collector.of("run.succeeded") if e["monitor"] != "job:inner"]
+        assert [e["log"] for e in outer] == ["of the task"] * 3
+        assert "Traceback" not in process.words()

@@ -24,8 +24,8 @@ from missedbeat import post as posting
 from missedbeat.buffer import Buffer
 from missedbeat.celery.beat import Watch
 from missedbeat.celery.handle import Handle
-from missedbeat.celery.heart import Heart
 from missedbeat.event import Event
+from missedbeat.heart import Heart
 from missedbeat.post import Answer, Post
 from missedbeat.relay import Relay
 from missedbeat.relayed import Relayed, pack, unpack

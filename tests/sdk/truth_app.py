@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import missedbeat
 from celery import Celery, chain, chord, group
 from celery.backends.redis import RedisBackend
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.worker.control import control_command
 
 app = Celery("shop", broker=os.environ["TEST_BROKER"], backend=os.environ.get("TEST_BACKEND"))
 app.conf.update(
@@ -47,11 +49,32 @@ def note(path: str | None, words: str = "began") -> None:
             file.write(f"{words} {os.getpid()}\n")
 
 
+@control_command()
+def stands_still(state: Any, seconds: float) -> None:
+    """The main loop of the worker waits."""
+    time.sleep(seconds)
+
+
+@control_command()
+def takes_nothing(state: Any) -> None:
+    """It turns, and no longer consumes, as after some reconnections."""
+    state.consumer.task_consumer.cancel()
+
+
 @app.task(name="succeeds")
 def succeeds(path: str | None = None) -> str:
     """Nothing happens."""
     note(path)
     return "a result that is nobody's business"
+
+
+@app.task(name="runs_a_job")
+def runs_a_job() -> None:
+    """A job of a plain program, inside of a task."""
+    with missedbeat.run("inner") as run:
+        run.log("from inside")
+        missedbeat.current_run().metric(rows=1)
+    missedbeat.current_run().log("of the task")
 
 
 @app.task(name="adds")

@@ -9,7 +9,7 @@ from app.store.channels import Sent
 def shape(sent: Sent) -> dict[str, Any]:
     """One message to one channel, with every attempt and what the receiver said to it. `next_try` while it waits: what was not
     tried yet waits for the hours of its channel."""
-    row, closed = sent.row, None if sent.row.tries else sent.closed_until
+    row, closed = sent.row, None if sent.row.first_try_at else sent.closed_until
     next_try = max(row.due_at, closed or row.due_at)
     return {
         "id": str(row.id), "kind": row.told["kind"], "channel": str(row.channel_id), "channel_name": sent.channel,

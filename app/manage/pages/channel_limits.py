@@ -36,7 +36,7 @@ def read(form: Form) -> dict[str, Any]:
 
 def shown(form: Form, row: ChannelRow | None, zone: str) -> Limits:
     """What was typed, else what the channel has, else the hours of an office in the reader's zone."""
-    kept = (row.hours if row is not None else None) or {"zone": zone, **OFFICE}
+    kept: dict[str, Any] = {"zone": zone, **OFFICE} | ((row.hours if row is not None else None) or {})
     sent = bool(form.typed("when"))
     return Limits(
         tags=form.typed("tags", row.tags if row is not None else ""),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from fastapi import Request, Response
 
-from app.domain.hours import in_words, opens_at
+from app.domain.hours import UNREADABLE, in_words, opens_at
 from app.domain.role import Action
 from app.errors import Invalid
 from app.manage import actions
@@ -21,6 +21,7 @@ from app.manage.pages.told import LONGEST_ANSWER, Step, attempts
 from app.manage.pages.when import When
 from app.store import blackouts, channels, incidents, monitors
 from app.store.channels import Sent as SentMessage
+from app.store.glances import Hearer
 from app.store.tables import ChannelRow, DeliveryRow
 from app.visitor import Fresh, SignedIn
 from app.web import Now, Session
@@ -119,7 +120,7 @@ async def channel_page(request: Request, channel: str, member: Member, visitor: 
         sent=[message(delivery) for delivery in sent], checks=await monitors.count(session, member.project),
         test=None if test is None else message(test), waits=waits,
         is_late=waits and test is not None and when.now - test.created_at > TEST_WAITS,
-        opens=opens_at(row.hours, when.now), looks_again=waits and test is not None and when.now - test.created_at < LOOKS_FOR,
+        opens=_opens(row, when.now), looks_again=waits and test is not None and when.now - test.created_at < LOOKS_FOR,
     )  # fmt: skip
 
 
@@ -167,6 +168,21 @@ def way(row: ChannelRow, when: When, checks: int = 0, last: DeliveryRow | None =
         return Way(row, "failing", "The last message was not delivered", last.settled_at, checks, last)
     works = last is not None and last.state == "delivered"
     return Way(row, "works" if works else "unused", "Works" if works else "Not proved yet", None, checks, last)
+
+
+def _opens(row: ChannelRow, now: datetime) -> datetime | None:
+    """When its hours begin; None where it may be told now, as one may whose hours cannot be read."""
+    try:
+        return opens_at(row.hours, now)
+    except UNREADABLE:
+        return None
+
+
+def hearer_in_words(one: Hearer) -> str:
+    """A channel that hears of a check, as in On call (down only, in its hours)."""
+    limits = ["disabled"] * one.is_disabled + [HEARS[one.hears]] * (one.hears != "all") + ["in its hours"] * one.has_hours
+    name = one.name or KINDS.get(one.kind, one.kind)
+    return f"{name} ({', '.join(limits)})" if limits else name
 
 
 def message(row: DeliveryRow) -> Message:

@@ -132,26 +132,31 @@ def send_to_sign_in(app: FastAPI) -> None:
 
 
 async def _sign_in_first(request: Request, _: Exception) -> Response:
-    wanted = request.scope["path"] if request.method in ("GET", "HEAD") else "/"
-    query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
-    return go_to(request, leading_to("/login", wanted + query))
+    return go_to(request, leading_to("/login", _asked(request) if request.method in ("GET", "HEAD") else "/"))
 
 
 async def _prove_again(request: Request, _: Exception) -> Response:
     """A form is not sent on by itself: they go back to the page that it stands on."""
-    wanted = request.scope["path"]
-    if request.method not in ("GET", "HEAD"):
-        wanted = _page_at(request, _came_from(request))
+    wanted = _asked(request) if request.method in ("GET", "HEAD") else _came_from(request)
     return go_to(request, f"/confirm?{urlencode({'next': wanted})}")
 
 
+def _asked(request: Request) -> str:
+    """The page that somebody wanted, with all that its address says."""
+    path = str(request.scope["path"])
+    return f"{path}?{request.url.query}" if request.url.query and path != "/" else path
+
+
 def _came_from(request: Request) -> str:
-    """The page that a form was on."""
+    """The page that a form was on, or the nearest one above it."""
     try:
-        path = urlsplit(request.headers.get("referer", "")).path
+        there = urlsplit(request.headers.get("referer", ""))
     except ValueError:
         return "/"
-    return ours(path.removeprefix(shared(request).prefix))
+    path = ours(there.path.removeprefix(shared(request).prefix))
+    page = _page_at(request, path)
+    whole = f"{page}?{there.query}" if there.query and page == path else page
+    return whole if ours(whole) == whole else page
 
 
 def _page_at(request: Request, path: str) -> str:

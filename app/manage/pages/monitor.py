@@ -19,6 +19,7 @@ from app.manage.access import Member, PageRoutes
 from app.manage.api.wire import instant, read_before
 from app.manage.glance import Glance
 from app.manage.pages import durations, timeline
+from app.manage.pages.channels import hearer_in_words
 from app.manage.pages.check_path import Check, name_of, page_of
 from app.manage.pages.frame import HEADERS, render
 from app.manage.pages.overview import shown
@@ -27,7 +28,7 @@ from app.manage.pages.strip import LOOKS, WORDS
 from app.manage.pages.when import When, short
 from app.store import accounts, blackouts, checkins, glances, incidents, runs
 from app.store.blackouts import Moment
-from app.store.glances import MOST_TURNS
+from app.store.glances import MOST_TURNS, Hearer
 from app.store.rows import rule_of
 from app.store.tables import MonitorRow, RunRow
 from app.visitor import SignedIn
@@ -61,7 +62,7 @@ async def monitor_page(
         short=short, body_shown=BODY_SHOWN,
         name=name_of(row), here=page_of(row), state=one.state, tags=one.tags, schedule=_schedule(row),
         sentence=in_words(row, one.seen, last[0] if last else None, newest, when),
-        hearers=(await glances.hearers_of(session, member.project, [row.id]))[row.id],
+        **_told_to((await glances.hearers_of(session, member.project, [row.id]))[row.id]),
         plot=durations.plot(newest, limit), took=durations.told(newest, limit), counted=len(newest),
         incidents=await shown(session, member.project, found[:INCIDENTS], when), more_incidents=len(found) > INCIDENTS,
         badge=f"{house.base_url}/b/2/{row.badge_key}.svg", **await _capability(session, member.role, row, house),
@@ -79,6 +80,14 @@ async def body(n: str, row: Check, session: Session, house: House) -> Response:
     found = await checkins.body(session, row.project_id, row.id, int(n))
     kind = {"content-type": "text/plain", "content-disposition": f'attachment; filename="ping-{int(n)}.txt"'}
     return Response(found, headers={**HEADERS, **kind})
+
+
+def _told_to(hearers: Sequence[Hearer]) -> dict[str, Any]:
+    """Who is told of it, each with what limits that, and whether anybody is when it goes down."""
+    return {
+        "hearers": [hearer_in_words(one) for one in hearers],
+        "nobody": not any(one.hears != "up" and not one.is_disabled for one in hearers),
+    }
 
 
 def _columns(row: MonitorRow) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.manage.api.check_given import NEW_RULE
 from app.manage.foresight import Foreseen, Replayed, foreseen, past_of, replay
 from app.manage.pages import check_form
 from app.manage.pages.account import zones
+from app.manage.pages.channels import way
 from app.manage.pages.check_form import SLUG_TAKEN, UNITS, is_said
 from app.manage.pages.check_path import Check, check_of, name_of, page_of
 from app.manage.pages.form import Form, Sent
@@ -178,9 +179,10 @@ async def _page(
 async def _context(session: AsyncSession, member: Membership, before: Before, form: Form, when: When) -> dict[str, Any]:
     """What stands in the form."""
     row = before.row
+    ways = [way(one, when) for one in await channels.listed(session, member.project)]
     return {
         "member": member, "form": form, "row": row, "when": when, "units": list(UNITS), "zones": zones(), "explain": explain,
-        "channels": await channels.listed(session, member.project), "ticked": set(form.several("channel")),
+        "channels": ways, "ticked": set(form.several("channel")),
         "here": page_of(row) if row is not None else f"/projects/{member.project}/monitors", "name": name_of(row) if row else "",
         "is_said": before.is_said, "said_by": row.source if row is not None else "", "said": describe(before.rule.schedule),
     }  # fmt: skip

@@ -136,11 +136,12 @@ async def _days(
 
 def _row(one: Glance, runs: Sequence[RunGlance], hearers: Sequence[Hearer]) -> dict[str, Any]:
     took = [run.seconds for run in runs if run.seconds is not None]
+    ears = [one.name or one.kind for one in hearers if one.hears != "up" and not one.is_disabled]
     heard = [at for at in (one.row["last_end_at"], one.row["last_start_at"]) if at is not None]
     return {
         "id": one.id, "name": one.name, "tags": one.tags, "state": one.state, "strip": strip(runs),
         "took": short(took[-1] if took else None), "p95": short(_p95(took)) if took else "", "heard_at": max(heard, default=None),
-        "next_at": one.seen.due, "hearers": [hearer.name or hearer.kind for hearer in hearers],
+        "next_at": one.seen.due, "hearers": ears,
     }  # fmt: skip
 
 

@@ -4,6 +4,8 @@
 (() => {
   const EVERY = 60000; // milliseconds after which times like "3 minutes ago" are told anew
   const POLL = 10000; // where no stream can be had
+  const SOON = 3000; // in which a stream that ended, as each does after a minute, is there again
+  const PATIENCE = 30000; // for a page; of a line that went dead nothing else tells
   const TYPING = 300;
   const WORDS = { live: "Live", paused: "Paused", trying: "Reconnecting" };
   const address = document.documentElement.dataset.live;
@@ -44,13 +46,13 @@
     under = true;
     asked = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, redirect: "manual" });
+      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, redirect: "manual", signal: AbortSignal.timeout(PATIENCE) });
       if (answer.type === "opaqueredirect" || answer.status === 404 || answer.status === 403) return location.reload();
-      if (!answer.ok) return;
+      if (!answer.ok) return lose();
       show(await answer.text());
-      say(stream || !window.EventSource ? "live" : "trying");
+      say(document.hidden ? "paused" : stream ? "live" : "trying");
     } catch {
-      say("trying");
+      lose();
     } finally {
       under = false;
       if (again) {
@@ -62,15 +64,22 @@
 
   function listen() {
     if (stream || document.hidden) return;
-    stream = new EventSource(address);
-    stream.addEventListener("open", () => say("live"));
-    stream.addEventListener("changed", refresh);
-    stream.addEventListener("error", () => {
-      if (stream.readyState !== EventSource.CLOSED) return; // it comes again by itself
-      say("trying");
-      stream = null;
-      setTimeout(listen, POLL);
+    const mine = (stream = new EventSource(address));
+    mine.addEventListener("open", () => say("live"));
+    mine.addEventListener("changed", refresh);
+    mine.addEventListener("error", () => {
+      if (mine.readyState === EventSource.CLOSED) return lose();
+      setTimeout(() => mine === stream && mine.readyState !== EventSource.OPEN && say("trying"), SOON); // it tries by itself
     });
+  }
+
+  // No stream is to be had, or it leads nowhere: say so, and begin again.
+  function lose() {
+    if (stream) stream.close();
+    stream = null;
+    if (document.hidden) return;
+    say("trying");
+    setTimeout(listen, POLL);
   }
 
   function rest() {

@@ -18,7 +18,7 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         str: Text,
         bytes: BYTEA,
-        dict[str, Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),  # else None would be the null of JSON, which IS NOT NULL
         list[Any]: JSONB,
         list[UUID]: ARRAY(Uuid),
         list[bytes]: ARRAY(BYTEA),

@@ -19,16 +19,11 @@ from missedbeat.celery import beat, deaths, hooks, worker
 from missedbeat.celery.handle import Handle, handles
 from missedbeat.guard import guard
 from missedbeat.reporter import reporter_for
-from missedbeat.settings import Settings
+from missedbeat.settings import NOT_SET_UP, Settings
 
 __all__ = ["Handle", "MissedbeatMiddleware", "instrument"]
 
 logger = logging.getLogger("missedbeat")
-
-NOT_SET_UP = (
-    "Missedbeat is not set up: set MISSEDBEAT_URL to the address of your Missedbeat and MISSEDBEAT_KEY to a read-write key of "
-    "your project. Until then nothing is reported."
-)
 
 
 def instrument(app: Any, **given: Any) -> Handle:
@@ -46,7 +41,8 @@ def instrument(app: Any, **given: Any) -> Handle:
     - `exceptions`: "none", "type", "message" or "traceback";
     - `before_send`: a function of an event that returns what may be sent of it;
     - `eager`: whether tasks that run in their caller count;
-    - `max_buffer`: how many events may wait; `flush_timeout`: how many seconds the end of a process may wait for them.
+    - `max_buffer`: how many events may wait; `flush_timeout`: how many seconds the end of a process may wait for them;
+    - `spool`: a folder in which events wait, so that they survive the death of this process; else MISSEDBEAT_SPOOL.
     """
     handle = guard.run(_instrument, app, given)
     return handle if handle is not None else Handle(app, Settings(), None)

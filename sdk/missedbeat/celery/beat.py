@@ -22,19 +22,19 @@ from celery.beat import PersistentScheduler, Scheduler
 
 from missedbeat.celery.dispatching import DISPATCHING, Dispatch, is_of_broker
 from missedbeat.celery.handle import Handle, handle_of
-from missedbeat.celery.heart import Heart
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import Declaration, Watched, declare, watched
 from missedbeat.celery.stores import reader_of, runs_once, waits_for_lock
-from missedbeat.celery.words import words_of
+from missedbeat.celery.vital import TIMEOUT, Broker, File, Verdict, connection_of_our_own, judge_beat
 from missedbeat.guard import guard
+from missedbeat.heart import Heart
 from missedbeat.reporter import Reporter
+from missedbeat.words import words_of
 
 SLACK = 10.0
 SYNC_EVERY = 900.0
 LOOK_EVERY = 15.0
 SAME_TIME = 1000  # milliseconds
-PROBE_TIMEOUT = 3.0
 NOTHING_SENT = "nothing was published: the task decided so"
 
 
@@ -57,6 +57,8 @@ class Watch:
         self._synced: tuple[float, list[Declaration]] | None = None
         self._probing: threading.Thread | None = None
         self._said_goodbye = False
+        self._broker = Broker(handle.app, handle.settings.probe_patience, list)
+        self.file = File(handle.settings.probe, "beat", handle.settings.probe_patience, self.judge)
         self.heart = Heart(handle.settings.heartbeat, self.beat)
         handle.on_close.append(self.heart.close)
 
@@ -71,6 +73,7 @@ class Watch:
             self.reporter.record("beat.up")
         guard.run(self.sync)
         self.heart.start()
+        self.file.start()
         atexit.register(self.goodbye)
 
     # in Beat's thread
@@ -186,8 +189,7 @@ class Watch:
         if self.publish_error is not None and (self._probing is None or not self._probing.is_alive()):
             self._probing = threading.Thread(target=guard.wrap(self._probe), name="missedbeat-probe", daemon=True)
             self._probing.start()
-        age = time.monotonic() - self.last_tick
-        is_standby = not self.has_ticked and waits_for_lock(self.scheduler)
+        age, is_standby = time.monotonic() - self.last_tick, self._is_standby()
         opaque = {name: said["schedule"] for name, said in self.declared.items() if said["schedule"]["kind"] == "declared"}
         dues = {name: schedule.get("next_due") for name, schedule in opaque.items()}
         interval = max(self.interval or 0.0, 0.0)
@@ -197,6 +199,20 @@ class Watch:
             "entries", len(self.declared), "next_due", {name: due for name, due in dues.items() if due},
         )  # fmt: skip
         self.reporter.beat("beat.beat", [facts])
+
+    def judge(self) -> Verdict:
+        """How it is, for the probe: one that stands still may do so for its broker."""
+        interval = max(self.interval or 0.0, 0.0)
+        stalled_for = 0.0 if self._is_standby() else max(0.0, time.monotonic() - self.last_tick - interval - SLACK)
+        if stalled_for:
+            self._broker.ask()
+        else:
+            self._broker.forget()
+        has_ticked, patience = self.has_ticked or self._is_standby(), self.handle.settings.probe_patience
+        return judge_beat(stalled_for, has_ticked, self.publish_error or "", self._broker.can_reach, patience)
+
+    def _is_standby(self) -> bool:
+        return not self.has_ticked and waits_for_lock(self.scheduler)
 
     def sync(self) -> None:
         """Say the whole schedule, if there is anything new to it; nothing before it was read."""
@@ -216,12 +232,8 @@ class Watch:
 
     def _probe(self) -> None:
         """Whether the broker can be reached again; asked over a connection of our own, so that Beat's is left alone."""
-        options = dict(self.handle.app.conf.broker_transport_options or {})
-        connection = self.handle.app.connection_for_write(connect_timeout=PROBE_TIMEOUT)
-        if str(connection.transport_cls).startswith(("redis", "sentinel")):
-            connection.transport_options = {**options, "socket_connect_timeout": PROBE_TIMEOUT, "socket_timeout": PROBE_TIMEOUT}
-        with connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PROBE_TIMEOUT)
+        with connection_of_our_own(self.handle.app.connection_for_write) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=TIMEOUT)
         self.publish_error = None
 
     def goodbye(self) -> None:
@@ -231,6 +243,7 @@ class Watch:
         self._said_goodbye = True
         until = time.monotonic() + self.handle.settings.flush_timeout
         self.heart.close()
+        self.file.close()
         if self.handle.settings.heartbeat is not None:
             self.reporter.record("beat.down")
         self.handle.flush(until - time.monotonic())

@@ -12,14 +12,13 @@ from typing import Any
 from celery.app.utils import find_app
 from celery.schedules import schedule
 
-from missedbeat.celery import NOT_SET_UP
 from missedbeat.celery.handle import Handle, handles
 from missedbeat.celery.lint import Finding, findings_of, in_one_line
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import declare, settings_entries, watched
 from missedbeat.guard import guard
 from missedbeat.reporter import Reporter
-from missedbeat.settings import read
+from missedbeat.settings import NOT_SET_UP, read
 
 FINE, PROBLEM, NO_APP = 0, 1, 2
 SLOTS = 5

@@ -15,9 +15,9 @@ from celery.worker import state
 
 from missedbeat.celery.handle import Handle, Received, handle_of
 from missedbeat.celery.hooks import MARK
-from missedbeat.celery.words import words_of
 from missedbeat.celery.worker import Main, main_of
 from missedbeat.event import UNKNOWN
+from missedbeat.words import words_of
 
 RECEIVED_KEPT = 2000
 

@@ -19,12 +19,15 @@ from celery import current_task, signals
 from missedbeat.celery.dispatching import current_dispatch, instant
 from missedbeat.celery.handle import Handle, handle_of, handles
 from missedbeat.celery.naming import HEADER, published_in
-from missedbeat.celery.words import words_of
 from missedbeat.guard import guard
+from missedbeat.plain import elsewhere
 from missedbeat.reporter import now_ms
+from missedbeat.run_of_job import Run
+from missedbeat.words import words_of
 
 MARK = "_missedbeat"
 AGAIN = "_missedbeat_again"
+SAID = "_missedbeat_said"
 
 ENDS = {
     "SUCCESS": "run.succeeded", "FAILURE": "run.failed", "RETRY": "run.retry", "IGNORED": "run.ignored",
@@ -115,9 +118,20 @@ def on_postrun(task_id: Any = None, task: Any = None, retval: Any = None, state:
     if mark is None or handle is None or handle.reporter is None:
         return
     kind, more = _end(handle, request, str(state) if state else "", retval)
+    said = request.__dict__.get(SAID)
+    more = (*more, *said.news()) if said is not None else more
     if kind not in ("run.retry", "run.ignored"):
         more = (*more, "duration_ms", round((time.monotonic() - mark.began) * 1000))
     handle.reporter.record(kind, mark.monitor, task_id, request.retries or 0, mark.x, more)
+
+
+def current_run() -> Run | None:
+    """The run of the task that this is called in, if that is watched: what it says is told with its end."""
+    request = current_task.request if current_task else None
+    if request is None or MARK not in request.__dict__:
+        return None
+    found: Run = request.__dict__.setdefault(SAID, Run(request.__dict__[MARK].monitor))
+    return found
 
 
 def on_internal_error(sender: Any = None, task_id: Any = None, request: Any = None, exception: Any = None, **_: Any) -> None:
@@ -198,6 +212,8 @@ def connect(receivers: list[tuple[Any, Callable[..., None]]]) -> None:
     for signal, receiver in receivers:
         signal.connect(guard.wrap(receiver), weak=False, dispatch_uid=f"{receiver.__module__}.{receiver.__name__}")
 
+
+elsewhere.append(current_run)
 
 RECEIVERS: list[tuple[Any, Callable[..., None]]] = [
     (signals.before_task_publish, on_publish),

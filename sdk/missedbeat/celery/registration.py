@@ -12,7 +12,7 @@ from missedbeat.celery.handle import Handle
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.schedules import describe, next_due
 from missedbeat.guard import guard
-from missedbeat.monitor import Monitor
+from missedbeat.wanted import Monitor
 
 Declaration = dict[str, Any]
 

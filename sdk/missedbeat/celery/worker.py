@@ -12,9 +12,11 @@ from celery import signals
 from celery.worker import state
 
 from missedbeat.celery.handle import Handle, handle_of
-from missedbeat.celery.heart import Heart
 from missedbeat.celery.registration import declared_by_settings
+from missedbeat.celery.worker_vital import WorkerVital
 from missedbeat.guard import guard
+from missedbeat.heart import Heart
+from missedbeat.program import flush_all
 from missedbeat.reporter import Reporter
 
 CHUNK = 100
@@ -35,13 +37,15 @@ class Main:
         reporter.node = str(worker.hostname)
         if self.is_prefork:
             reporter.open_relay()
+        self.vital = WorkerVital(handle.app, handle.settings.probe, handle.settings.probe_patience)
+        self.vital.file.clear()
         self.heart = Heart(handle.settings.heartbeat, self.beat, reporter.relay, reporter.drain)
         handle.on_close.append(self.heart.close)
 
     def ready(self, consumer: Any) -> None:
         """It takes tasks now, and its children are forked. After a reconnection Celery may say so again."""
         if self.consumer is not None:
-            self.consumer = consumer
+            self.consumer = self.vital.consumer = consumer
             return
         self.consumer = consumer
         self.reporter.beats_every = self.handle.settings.heartbeat
@@ -52,6 +56,7 @@ class Main:
             if entries:
                 self.reporter.beat("schedule.sync", [("reconcile", False, "only_new", True, "entries", entries)])
         self.heart.start()
+        self.vital.ready(consumer)
 
     def beat(self) -> None:
         """One heartbeat, with every watched run under way; before it, that the worker is stopping, if it is."""
@@ -68,6 +73,7 @@ class Main:
         """It was told to stop. Called in a signal handler: nothing but a note and a wake-up."""
         self.stops += 1
         self.heart.beat_now()
+        self.vital.stop()
 
     def goodbye(self) -> None:
         """The process is about to end."""
@@ -76,6 +82,7 @@ class Main:
         self.said_goodbye = True
         until = time.monotonic() + self.handle.settings.flush_timeout
         self.heart.close()
+        self.vital.file.close()
         self.reporter.drain()
         if self.lives:
             if getattr(self.worker, "beat", False):
@@ -155,6 +162,11 @@ def on_shutdown(sender: Any = None, **_: Any) -> None:
         main.goodbye()
 
 
+def on_child_end(**_: Any) -> None:
+    """A child of a pool ends without `atexit`: what it reported by itself, beside its tasks, is sent."""
+    flush_all()
+
+
 def main_of(app: Any) -> Main | None:
     """That of an app whose worker this process is, or was forked from."""
     handle = handle_of(app)
@@ -174,6 +186,7 @@ def _requests() -> list[Any]:
 RECEIVERS: list[tuple[Any, Callable[..., None]]] = [
     (signals.celeryd_after_setup, on_worker_setup),
     (signals.worker_process_init, on_child_init),
+    (signals.worker_process_shutdown, on_child_end),
     (signals.worker_ready, on_ready),
     (signals.worker_shutting_down, on_stopping),
     (signals.worker_shutdown, on_shutdown),

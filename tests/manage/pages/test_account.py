@@ -223,7 +223,7 @@ async def test_what_matters_in_an_account_is_done_by_who_proved_just_now_who_the
     world.sleep(ELEVEN_MINUTES)
     for path in (*paths, *(f"/account/second-step/{name}" for name in ("on", "off", "codes"))):
         page = await browser.send(path, {"email": "x@example.org"}, referer=f"http://missedbeat.test{path}?a=b")
-        assert page.goes_to == f"/confirm?next={quote_plus(path if path in paths else '/account/second-step')}"
+        assert page.goes_to == f"/confirm?next={quote_plus(f'{path}?a=b' if path in paths else '/account/second-step')}"
     assert (await browser.send("/account/delete")).goes_to == "/confirm?next=%2F"
     assert "Password of anna@example.org" in (await browser.see("/confirm?next=/account/address")).text
     world.sleep(120)

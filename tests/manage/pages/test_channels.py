@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -271,12 +272,17 @@ async def test_secrets_are_asked_for_again_who_it_is(world: World, browser: Brow
     path = await made(world, browser, "email", address="a@example.org")
     await world.advance(2 * ELEVEN_MINUTES)
     for page in (mine(world, "/new?kind=slack"), f"{path}/edit"):
-        assert (await browser.see(page)).goes_to.startswith("/confirm?next="), page
+        assert (await browser.see(page)).goes_to == f"/confirm?{urlencode({'next': page})}"
     for form in (mine(world), f"{path}/edit", f"{path}/delete"):
         assert (await browser.send(form, {"kind": "email", "hears": "all"})).goes_to.startswith("/confirm?next="), form
     for page in (mine(world), path):
         assert (await browser.see(page)).status == 200
     assert (await browser.send(f"{path}/test")).status == 303
+    slack = mine(world, "/new?kind=slack")
+    sent = await browser.send(mine(world), {"kind": "slack"}, referer=f"http://missedbeat.test{slack}")
+    assert sent.goes_to == f"/confirm?{urlencode({'next': slack})}"
+    assert (await browser.send("/confirm", {"password": owner.password, "next": slack})).goes_to == slack
+    await world.advance(ELEVEN_MINUTES)
     assert (await browser.send("/confirm", {"password": owner.password, "next": f"{path}/edit"})).goes_to == f"{path}/edit"
     assert (await browser.send(f"{path}/delete")).goes_to == mine(world)
     assert "There is no channel yet" in (await browser.see(mine(world))).text

@@ -69,6 +69,19 @@ async def test_a_browser_that_comes_again_is_told_at_once_what_it_missed(world: 
     assert (await browser.see(path)).status == 404
 
 
+async def test_a_stream_ends_where_nobody_can_look_any_more(world: World) -> None:
+    """A page that would go on saying that it is live would lie."""
+    stream = versions(world)
+    await anext(stream)
+    await world.run("ALTER TABLE incidents RENAME TO elsewhere")
+    try:
+        with pytest.raises(StopAsyncIteration):
+            async with asyncio.timeout(30):
+                await anext(stream)
+    finally:
+        await world.run("ALTER TABLE elsewhere RENAME TO incidents")
+
+
 async def test_nobody_looks_where_nobody_reads_and_a_full_house_says_so(world: World, browser: Browser, anna: Person) -> None:
     """When the last stream of a project ends, its looks end; beyond the most that a process keeps open it is 503."""
     stream = versions(world)

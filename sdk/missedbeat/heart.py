@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from missedbeat.bell import Bell
 from missedbeat.guard import guard
@@ -24,10 +25,11 @@ class Heart:
         beat: Callable[[], None],
         relay: Relay | None = None,
         listen: Callable[[], None] | None = None,
+        first_after: float = 0.0,
     ) -> None:
         self._seconds, self._beat, self._relay, self._listen = seconds, beat, relay, listen
         self._bell = Bell()
-        self._next_at = time.monotonic()
+        self._next_at = time.monotonic() + first_after
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -35,8 +37,10 @@ class Heart:
         """Once per process: threads do not survive a fork."""
         if self._seconds is None and self._relay is None:
             return
-        self._thread = threading.Thread(target=self._run, name="missedbeat-heart", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="missedbeat-heart", daemon=True)
+        with suppress(RuntimeError):  # the interpreter is ending
+            thread.start()
+            self._thread = thread
 
     def beat_now(self) -> None:
         """Do not wait for the next time; safe in a signal handler."""
