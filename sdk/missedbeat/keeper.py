@@ -10,10 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Union
 
+from missedbeat.bell import Bell
 from missedbeat.buffer import Buffer, Waiting
 from missedbeat.event import SYNC, Event, Told
 from missedbeat.guard import guard
@@ -44,7 +43,7 @@ class KeptBuffer(Buffer):
         self._ready: deque[Line] = deque()
         self._out: dict[SpoolFile, tuple[int, int]] = {}
         self._arrived: deque[dict[SpoolFile, tuple[int, int]]] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell = Bell()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asleep = self._closed = self._is_moving = False
@@ -104,7 +103,7 @@ class KeptBuffer(Buffer):
     def close(self) -> None:
         """The thread writes what waits, and leaves the files to others."""
         self._closed = True
-        self._bell.put(None)
+        self._bell.ring()
         if self._thread is not None:
             self._thread.join(timeout=CLOSING)
 
@@ -119,14 +118,19 @@ class KeptBuffer(Buffer):
             self._start()
         elif self._asleep:
             self._asleep = False
-            self._bell.put(None)
+            self._bell.ring()
 
     def _start(self) -> None:
-        with self._starting:
+        if not self._starting.acquire(blocking=False):
+            return  # somebody else is at it, and may be a greenlet: waiting here would wait for ever
+        try:
             if self._thread is None and not self._closed:
                 thread = threading.Thread(target=self._run, name="missedbeat-spool", daemon=True)
                 thread.start()
                 self._thread = thread
+                self._bell.ring()  # for whoever came meanwhile
+        finally:
+            self._starting.release()
 
     def _run(self) -> None:
         while not self._closed:
@@ -140,8 +144,7 @@ class KeptBuffer(Buffer):
         if (
             not (len(self) and self._spool.is_usable) and not self._arrived
         ):  # asked again: whoever came before we slept did not ring
-            with suppress(Empty):
-                self._bell.get(timeout=LOOKING)
+            self._bell.wait(LOOKING)
         self._asleep = False
         if not self._closed:
             time.sleep(GATHERING)

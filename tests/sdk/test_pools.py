@@ -1,6 +1,7 @@
 """Pools whose tasks run in the main process: what they do to the SDK's own threads, and what these may never do to them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,13 @@ def ended(events: list[Event]) -> set[str]:
 @pytest.mark.parametrize("green", GREEN)
 def test_a_worker_that_is_patched_after_the_sdk_was_imported_runs_as_ever(redis_url: str, tmp_path: Path, green: str) -> None:
     """What then sleeps as a thread does, in a greenlet, would hold up the whole worker."""
-    program = ["tests.sdk.patched_late", green]
+    told: dict[str, Any] = {
+        "program": ["tests.sdk.patched_late", green],
+        "instrument": {**FAST, "spool": str(tmp_path / "spool")},
+    }
     with (
         Collector() as collector,
-        worker(tmp_path, "-P", green, broker=redis_url, url=collector.url, program=program, instrument=FAST) as process,
+        worker(tmp_path, "-P", green, broker=redis_url, url=collector.url, **told) as process,
         client(redis_url) as app,
     ):
         runs = {app.send_task("sleeps", [0.2]).id for _ in range(5)}
