@@ -18,6 +18,7 @@ from tests.sdk.collector import Event
 
 FILE = Path(__file__).with_name("golden.txt")
 CHANGING = [(r"Job: \d+", "Job: n"), (r"0x[0-9a-f]+", "0x…"), (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>")]
+CHANCE = "chance"
 SAID = ("reason", "redelivered", "warning", "error")
 
 

@@ -66,6 +66,7 @@ def difference(cases: Iterable[Case], blocks: Blocks, where: Where) -> str:
     """What is not as golden.txt has it, as a diff."""
     known = golden.known(where)
     expected = {case.head: known.get(case.head, "") for case in cases}
+    expected |= {head: blocks[head] for head, body in expected.items() if body == golden.CHANCE}
     lines = difflib.unified_diff(
         golden.text(expected).splitlines(), golden.text(blocks).splitlines(), "golden.txt", " ".join(where), lineterm="", n=2
     )

@@ -30,8 +30,12 @@ def test_sentry_opentelemetry_and_celery_once_in_one_worker(redis_url: str, tmp_
             "TEST_SPANS": str(spans), "TEST_FIRST": first,
         }  # fmt: skip
         with worker(tmp_path, **told), client(redis_url) as app:
-            tasks = {"1 success": ("succeeds",), "2 exception": ("raises", "x"), "3 autoretry, then success": ("retries", 1)}
-            tasks |= {"5 Ignore": ("ignores",), "23 os._exit(7)": ("exits", 7)}
+            tasks: dict[str, tuple[Any, ...]] = {
+                "1 success": ("succeeds",),
+                "2 exception": ("raises", "x"),
+                "3 autoretry, then success": ("retries", 1),
+            }
+            tasks |= {"5 Ignore": ("ignores",), "23 os._exit(7)": ("exits", 7, 0.2)}
             runs = {head: app.send_task(name, args).id for head, (name, *args) in tasks.items()}
             known = golden.known(golden.Where("redis"))
 

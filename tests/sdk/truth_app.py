@@ -173,8 +173,9 @@ def killed_once(self: Any) -> None:
 
 
 @app.task(name="exits")
-def exits(code: int) -> None:
+def exits(code: int, after: float = 0) -> None:
     """Ends its process without a word."""
+    time.sleep(after)
     os._exit(code)
 
 
