@@ -49,14 +49,16 @@ class Item(Protocol):
 @dataclass(slots=True)
 class Sync:
     """A sync, read. `whole`: what it does not name is to be retired; `items`: what is declared under each token; `named`: these
-    tokens and those of items that made no sense; `errors`: what was wrong with those; `dues`: of intervals, when the scheduler
-    sends them next, where it began them anew; `slugs`: of jobs, the slug of the check that is meant where none is called so."""
+    tokens and those of items that made no sense; `paused`: those of what is there and not due, to be retired as well; `errors`:
+    what was wrong with items; `dues`: of intervals, when the scheduler sends them next, where it began them anew; `slugs`: of
+    jobs, the slug of the check that is meant where none is called so."""
 
     service: Service
     source: str
     whole: bool = False
     items: dict[str, Item] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
     errors: list[dict[str, str]] = field(default_factory=list)
     dues: Mapping[str, datetime] = field(default_factory=dict)
     slugs: Mapping[str, str] = field(default_factory=dict)

@@ -152,7 +152,7 @@ def _active(batch: Batch, fields: Fields) -> tuple[tuple[Address, str], ...]:
 def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timedelta) -> None:
     """The good entries are taken over; a bad one is an error of its own, and is not retired."""
     at, entries, only_new = fields.must("ts"), fields.items("entries", MOST_ENTRIES), fields.flag("only_new")
-    if len(entries) + sum(len(sync.named) for sync in batch.syncs) > MOST_ENTRIES_AT_ONCE:
+    if len(entries) + sum(len(sync.named) + len(sync.paused) for sync in batch.syncs) > MOST_ENTRIES_AT_ONCE:
         raise TooLarge(f"the body has more than {MOST_ENTRIES_AT_ONCE} entries of schedules: halve the batch")
     whole = fields.flag("reconcile") and not only_new
     if whole and not entries:
@@ -163,8 +163,11 @@ def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timed
         try:
             name = Fields({"name": given}).text("name", 1, LONGEST_MONITOR)
             token = entry_token(batch.envelope.source, name)
-            if token in sync.named:
+            if token in sync.named or token in sync.paused:
                 raise Invalid("it is there twice, and the first counts")
+            if Fields(item).flag("paused"):
+                sync.paused.add(token)
+                continue
             sync.named.add(token)
             entry, due = _entry(item, name, f"celery:{batch.envelope.source}", now, least)
             sync.items[token] = entry
@@ -183,7 +186,7 @@ def _job(batch: Batch, fields: Fields, given: dict[str, Any], now: datetime, lea
     schedule = entry.rule.schedule
     forgets = isinstance(schedule, Declared) and schedule.due is None
     entry = replace(entry, rule=replace(entry.rule, dispatched=False), forgets=forgets)
-    batch.syncs.append(SyncSaid(at, False, False, {token: entry}, {token}, {} if due is None else {token: due}, job=token))
+    batch.syncs.append(SyncSaid(at, False, False, {token: entry}, {token}, dues={} if due is None else {token: due}, job=token))
 
 
 def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> tuple[Entry, datetime | None]:

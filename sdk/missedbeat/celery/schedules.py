@@ -25,12 +25,13 @@ def describe(given: Any) -> dict[str, Any]:
 def next_due(given: Any, last_run_at: datetime) -> int | None:
     """When it is due next by Celery's own reckoning, in milliseconds; in the past where it is overdue.
 
-    None where that cannot be known: `is_due` alone says when to ask again, which need not be when it is due.
+    None where that cannot be known: `is_due` alone says when to ask again, which need not be when it is due. None too where it
+    never is again, as a rule of RedBeat may say.
     """
     if not _reckons(type(given)):
         return None
-    remaining: timedelta = given.remaining_estimate(last_run_at)
-    return now_ms() + int(remaining.total_seconds() * 1000)
+    remaining: timedelta | None = given.remaining_estimate(last_run_at)
+    return None if remaining is None else now_ms() + int(remaining.total_seconds() * 1000)
 
 
 def expression_of(given: Any) -> str:
