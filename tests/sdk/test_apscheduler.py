@@ -238,6 +238,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.prove
 def test_a_scheduler_that_is_killed_is_told_and_so_is_its_return(service: Service, tmp_path: Path) -> None:
     """Down for the run that died with it, up with the first run of the next process."""
     text = """
