@@ -1,6 +1,6 @@
 # `make` alone says what there is to do. Every target works on a fresh clone: what it needs is installed into .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help run demo example test prove soak bench bench-scale check lock clean
+.PHONY: help run demo example test prove matrix soak bench bench-scale check lock clean
 
 BROKERS = redis-server rabbitmq-server
 BROWSER = chromium
@@ -30,6 +30,11 @@ prove: .venv/.dev ## run the longer loops: kill -9, every time zone, other peopl
 	@sh scripts/debian.sh $(BROKERS) $(BROWSER) borg:borgbackup curl wget wrk
 	@.venv/bin/python scripts/clients.py
 	@.venv/bin/python -m pytest -n 2 --dist worksteal -m prove --timeout=300 $(ARGS)
+
+matrix: .venv/.dev ## play every Celery from 5.3 on, broker and pool against one table, 20 min; ARGS="5.3 redis threads" some of it
+	@sh scripts/debian.sh $(BROKERS)
+	@.venv/bin/python scripts/celeries.py
+	@.venv/bin/python -m tests.sdk.matrix $(ARGS)
 
 soak: .venv/.dev ## break everything at random for MINUTES=60, and look that nothing is lost and nothing grows
 	@.venv/bin/python -m tests.faults.soak $(or $(MINUTES),60)

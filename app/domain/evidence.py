@@ -174,10 +174,10 @@ def _heard(facts: dict[str, Any]) -> str:
 
 
 def _withdrawn(facts: dict[str, Any]) -> str:
-    told, since = _clock(facts["at"], facts), _clock(facts["down_since"], facts)
+    heard, since = _clock(facts["at"], facts), _clock(facts["down_since"], facts)
     if facts.get("cause"):
-        return f"{facts['cause'].capitalize()}, as was heard at {told}: what was said since {since} is withdrawn."
-    return f"A success from before its deadline was reported at {told}: what was said since {since} is withdrawn."
+        return f"The alarm of {since} is withdrawn: {facts['cause']}, and the news of that came late, at {heard}."
+    return f"The alarm of {since} was wrong: it had run in time, and the news of that came late, at {heard}."
 
 
 def _last_heard(facts: dict[str, Any]) -> str:

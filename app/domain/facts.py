@@ -43,7 +43,7 @@ GOOD = frozenset({Word.SUCCEEDED, Word.IGNORED})
 @dataclass(frozen=True, slots=True)
 class RunEvent:
     """One thing said of a run. `at`: when it happened, by our clock, never later than received. `until`: of a dispatch when it
-    expires in the queue, of a retry when it is to begin."""
+    expires in the queue, of a retry when it is to begin. Not `is_dated`: it is old, and the clock that dated it was wrong."""
 
     word: Word
     at: datetime
@@ -52,6 +52,7 @@ class RunEvent:
     execution: str = ""
     error: str = ""
     until: datetime | None = None
+    is_dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

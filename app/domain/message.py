@@ -212,9 +212,14 @@ def _seen(char: str) -> str:
 
 
 def _title(told: Told) -> str:
-    state = STATES.get(told.kind, "NOTICE")
+    state = "FALSE ALARM" if _takes_back(told) else STATES.get(told.kind, "NOTICE")
     title = f"{state}: {_subject(told)}"
-    return f"{title} (down for {_downtime(told)})" if told.kind == "monitor.up" and told.down_since else title
+    return f"{title} (down for {_downtime(told)})" if _downtime(told) and told.kind == "monitor.up" else title
+
+
+def _takes_back(told: Told) -> bool:
+    """Whether it is a return that says that the monitor never was away: what was told of it is withdrawn."""
+    return told.kind == "monitor.up" and told.reason == "withdrawn"
 
 
 def _subject(told: Told) -> str:
@@ -255,6 +260,8 @@ def _default_sentence(told: Told) -> str:
     if told.kind == "monitor.down":
         return REASONS.get(told.reason, "It is down.")
     if told.kind == "monitor.up":
+        if _takes_back(told):
+            return "The alarm was wrong: the news that all was well came late."
         return f"It is up again after {_downtime(told)}." if told.down_since else "It is up again."
     if told.kind == "channel.failed":
         return "Messages to this channel do not get through."
@@ -264,7 +271,8 @@ def _default_sentence(told: Told) -> str:
 
 
 def _downtime(told: Told) -> str:
-    return duration(told.at - told.down_since) if told.down_since else ""
+    """How long it was down; empty where it was not, or that is not known."""
+    return duration(told.at - told.down_since) if told.down_since and not _takes_back(told) else ""
 
 
 def _facts(told: Told) -> tuple[tuple[str, str], ...]:
@@ -272,8 +280,8 @@ def _facts(told: Told) -> tuple[tuple[str, str], ...]:
     zone = _zone(told.zone)
     since = told.at if told.kind == "monitor.down" else told.down_since
     facts = (
-        ("Since" if told.kind in ("monitor.down", "blackout") else "Down since", _moment(since, zone)),
-        ("Until", _moment(told.at, zone) if told.kind in ("monitor.up", "blackout") and told.down_since else ""),
+        (_since(told), _moment(since, zone)),
+        (_until(told), _moment(told.at, zone) if told.kind in ("monitor.up", "blackout") and told.down_since else ""),
         ("Down for", _downtime(told) if told.kind == "monitor.up" else ""),
         ("Expected", clean(told.schedule, NAME_LIMIT)),
         ("Reason", clean(told.reason, NAME_LIMIT)),
@@ -284,6 +292,16 @@ def _facts(told: Told) -> tuple[tuple[str, str], ...]:
         ("Tags", clean(", ".join(told.tags), SENTENCE_LIMIT)),
     )
     return tuple((label, value) for label, value in facts if value)
+
+
+def _since(told: Told) -> str:
+    if _takes_back(told):
+        return "Alarm of"
+    return "Since" if told.kind in ("monitor.down", "blackout") else "Down since"
+
+
+def _until(told: Told) -> str:
+    return "Withdrawn at" if _takes_back(told) else "Until"
 
 
 def _moment(moment: datetime | None, zone: tzinfo) -> str:

@@ -35,6 +35,7 @@ CAUSES = {
     Word.REJECTED: "the worker rejected it", Word.UNKNOWN_TASK: "the worker knows no such task",
     Word.FAILED: "it raised an exception", Word.DISPATCH_FAILED: "it could not be published",
 }  # fmt: skip
+ENDED_WELL = "the run ended well after all"
 LOOPING = "it was begun again and again, and none of these executions ended: its process is killed each time"
 
 
@@ -55,7 +56,8 @@ def on_run_event(
     said = CheckIn(signal_of(event.word), event.at, event.run_id)
     if not hearing.says_something_new:
         return Decision(monitor), facts
-    decision = hear_late(monitor, said, received, horizon, hearing.hear, patient=not hearing.fresh)
+    proves = event.is_dated or event.word not in GOOD  # nobody knows of what time it says that all was well
+    decision = hear_late(monitor, said, received, horizon, hearing.hear, patient=not hearing.fresh, proves=proves)
     return decision, hearing.facts
 
 
@@ -82,9 +84,8 @@ def on_listed(
     if run.phase is not Phase.RUNNING or run.outcome is not None:
         turn.record(record_of(alive))
     if run.outcome is Outcome.LOST and m.status is Status.DOWN and m.down_by == run.key:
-        turn.cause = "the run is alive after all"
         m.failures = 0
-        turn.turn(Status.UP, received, Reason.WITHDRAWN)
+        turn.withdraw(received, "the run is alive after all")
     return turn.decision()
 
 
@@ -203,6 +204,7 @@ class Hearing:
         slot = _settled(m, run, end.at, waited)
         if end.word is Word.REVOKED:
             self._correct(turn, stand, run)
+        self._found_again(turn, stand, run)
         self._count(turn, end.word, end.at, end.error, slot, run)
         turn.expect_after(end.at, slot)
         return record
@@ -250,8 +252,16 @@ class Hearing:
             return
         m.failures, m.failed_by = max(0, m.failures - 1), None
         if m.status is Status.DOWN and m.down_by == run.key and m.failures < m.rule.failures_to_alert:
-            turn.cause = "the run was revoked" if stand.end and stand.end.word is Word.REVOKED else "the run ended well after all"
-            turn.turn(Status.UP, self.received, Reason.WITHDRAWN)
+            revoked = stand.end is not None and stand.end.word is Word.REVOKED
+            turn.withdraw(self.received, "the run was revoked" if revoked else ENDED_WELL)
+
+    def _found_again(self, turn: Turn, stand: Stand, run: Run) -> None:
+        """A run that was taken for lost, and that was under way then, ended well: it never was lost."""
+        m = turn.m
+        if m.status is not Status.DOWN or m.down_by != run.key or run.outcome is not Outcome.LOST or m.down_since is None:
+            return
+        if stand.end is not None and stand.end.word in GOOD and run.started_at <= m.down_since:
+            turn.withdraw(self.received, ENDED_WELL)
 
     def _not_dispatched(self, turn: Turn) -> None:
         """The slot has no run, and its job says so itself: it is not also missing."""

@@ -222,7 +222,8 @@ class Unheard:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an event led to: the monitor as it is now, and what is to be written beside it, in order."""
+    """What an event led to: the monitor as it is now, and what is to be written beside it, in order. `fine_until`: the monitor is
+    down, but later than was said: late news shows that until then it was fine."""
 
     monitor: Monitor
     transitions: tuple[Transition, ...] = ()
@@ -230,6 +231,7 @@ class Decision:
     kept_as: Signal | None = None
     duration: timedelta | None = None
     unheard: tuple[Unheard, ...] = ()
+    fine_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,14 +49,16 @@ class Item(Protocol):
 @dataclass(slots=True)
 class Sync:
     """A sync, read. `whole`: what it does not name is to be retired; `items`: what is declared under each token; `named`: these
-    tokens and those of items that made no sense; `errors`: what was wrong with those; `dues`: of intervals, when the scheduler
-    sends them next, where it began them anew; `slugs`: of jobs, the slug of the check that is meant where none is called so."""
+    tokens and those of items that made no sense; `paused`: those of what is there and not due, to be retired as well; `errors`:
+    what was wrong with items; `dues`: of intervals, when the scheduler sends them next, where it began them anew; `slugs`: of
+    jobs, the slug of the check that is meant where none is called so."""
 
     service: Service
     source: str
     whole: bool = False
     items: dict[str, Item] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
     errors: list[dict[str, str]] = field(default_factory=list)
     dues: Mapping[str, datetime] = field(default_factory=dict)
     slugs: Mapping[str, str] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Synced:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An entry of a schedule. `rule` is complete; `said` names the fields that its program says itself: what it leaves out has
-    its default, and never outweighs what a person set."""
+    its default, and never outweighs what a person set. `forgets`: what was due before is not, unless it is said again."""
 
     name: str
     rule: Rule
@@ -83,6 +85,7 @@ class Entry:
     tags: str = ""
     description: str = ""
     said: frozenset[str] = frozenset()
+    forgets: bool = False
 
     def made(self, now: datetime) -> Stands:
         """As it is declared."""
@@ -96,7 +99,8 @@ class Entry:
         if "grace" not in self.said and "grace" not in last.get("said", ()) and last.get("schedule") == _text(self.rule.schedule):
             wanted["grace"] = last["grace"]  # the default does not move with the hours
         fields = merged(wanted, last, shown(stands), self.said)
-        timed = Declaration(schedule=self.rule.schedule).rule_after(stands.rule, now, timedelta())
+        before = replace(stands.rule, schedule=UNWATCHED_BY_TIME.schedule) if self.forgets else stands.rule
+        timed = Declaration(schedule=self.rule.schedule).rule_after(before, now, timedelta())
         limits = {name: _span(fields[name]) for name in ("grace", "max_runtime", "max_wait")}
         rule = replace(timed, dispatched=self.rule.dispatched, **limits)
         return replace(

@@ -207,6 +207,11 @@ class Turn:
                 return
         self.turn(Status.UP, at, Reason.HEARD)
 
+    def withdraw(self, at: datetime, cause: str = "") -> None:
+        """What was said when it went down is not so: up again. `at`: when we heard of that."""
+        self.cause, self.m.down_since = cause, self.m.turned_at
+        self.turn(Status.UP, at, Reason.WITHDRAWN)
+
     def turn(self, after: Status, at: datetime, reason: Reason, run: Run | None = None) -> None:
         """The status becomes `after`; numbered, chained, with what it was decided from."""
         m, before = self.m, self.m.status

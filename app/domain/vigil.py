@@ -101,7 +101,7 @@ def _begun_anew(monitor: Monitor, every: Every, due: datetime, horizon: Horizon)
     turn = Turn(monitor, horizon)
     turn.settle_silence()
     m = turn.m
-    if not m.rule.dispatched or m.due is None or m.anchor is None or due <= m.due:
+    if m.due is None or m.anchor is None or due <= m.due:
         return turn.decision() if turn.transitions else None
     m.due = min(due, m.anchor + 2 * every.period)
     return turn.decision()

@@ -44,7 +44,8 @@ class Envelope:
 class RunSaid:
     """One thing said of a run, or of a dispatch that failed. `note`: words for the log that change nothing; `expires` how long
     it may wait in the queue; `eta` when it is to begin; `next_due` what its scheduler says comes after it; `broker`: it was not
-    dispatched because the broker cannot be reached; `told`: what the run itself says, for the log."""
+    dispatched because the broker cannot be reached; `told`: what the run itself says, for the log; `replayed`: it comes out of a
+    spool, after whoever saw it died."""
 
     at: datetime
     monitor: Address
@@ -60,6 +61,7 @@ class RunSaid:
     eta: datetime | None = None
     next_due: datetime | None = None
     broker: bool = False
+    replayed: bool = False
     exit_status: int | None = None
     told: str = ""
 
@@ -83,15 +85,16 @@ class Heartbeat:
 @dataclass(slots=True)
 class SyncSaid:
     """The schedule of a source, or a part of it. `items` by their tokens; `named`: these, and those of entries that made no
-    sense; `retires`: what is not named is gone; `only_new`: what was ever named before is left as it is; `dues`: of intervals,
-    when the scheduler sends them next; `events`: how many such events it is put together from; `job`: the token, where it is a
-    plain program that speaks of one job and of nothing else."""
+    sense; `paused`: these are there, and not due; `retires`: what is not named is gone; `only_new`: what was ever named before is
+    left as it is; `dues`: of intervals, when the scheduler sends them next; `events`: how many such events it is put together
+    from; `job`: the token, where it is a plain program that speaks of one job and of nothing else."""
 
     at: datetime
     retires: bool
     only_new: bool
     items: dict[str, Entry] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
     dues: dict[str, datetime] = field(default_factory=dict)
     events: int = 1
     job: str = ""
@@ -103,8 +106,10 @@ class SyncSaid:
 
     def followed_by(self, later: "SyncSaid") -> "SyncSaid":
         """With what a later one of the same kind says: its word counts for each entry that it names."""
+        items = {token: entry for token, entry in self.items.items() if token not in later.paused}
         return SyncSaid(
-            later.at, later.retires, later.only_new, self.items | later.items, self.named | later.named,
+            later.at, later.retires, later.only_new, items | later.items, self.named - later.paused | later.named,
+            self.paused - later.named | later.paused,
             {**{token: due for token, due in self.dues.items() if token not in later.items}, **later.dues},
             self.events + later.events, self.job,
         )  # fmt: skip

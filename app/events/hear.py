@@ -110,7 +110,8 @@ class Ledger:
 
     def _decide(self, row: Locked, before: Facts, said: RunSaid, at: datetime) -> tuple[Decision, Facts]:
         event = RunEvent(
-            said.word, at, said.run_id, said.attempt, said.execution, said.error, until=self._until(row, said, at)
+            said.word, at, said.run_id, said.attempt, said.execution, said.error, until=self._until(row, said, at),
+            is_dated=not (said.replayed and self.clock.ahead(said.at)),
         )  # fmt: skip
         rule, monitor = row.monitor.rule, row.monitor
         if row.retired_at is not None:  # no late word of a worker wakes what is no longer scheduled

@@ -9,7 +9,7 @@ from app.domain.alias import entry_token, job_token
 from app.domain.declaration import Declaration, grace_for, read_schedule
 from app.domain.facts import Word
 from app.domain.message import clean
-from app.domain.schedule import Every
+from app.domain.schedule import Declared, Every
 from app.domain.state import Rule
 from app.domain.sync import UNWATCHED_BY_TIME, Entry
 from app.errors import Invalid, TooLarge
@@ -96,6 +96,7 @@ def _run(fields: Fields, given: dict[str, Any], word: Word, envelope: Envelope) 
         eta=fields.instant("eta"),
         next_due=fields.instant("next_due"),
         broker=fields.flag("broker"),
+        replayed=fields.flag("replayed"),
         exit_status=None if status is None else int(status),
         told=_told(fields),
     )
@@ -151,7 +152,7 @@ def _active(batch: Batch, fields: Fields) -> tuple[tuple[Address, str], ...]:
 def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timedelta) -> None:
     """The good entries are taken over; a bad one is an error of its own, and is not retired."""
     at, entries, only_new = fields.must("ts"), fields.items("entries", MOST_ENTRIES), fields.flag("only_new")
-    if len(entries) + sum(len(sync.named) for sync in batch.syncs) > MOST_ENTRIES_AT_ONCE:
+    if len(entries) + sum(len(sync.named) + len(sync.paused) for sync in batch.syncs) > MOST_ENTRIES_AT_ONCE:
         raise TooLarge(f"the body has more than {MOST_ENTRIES_AT_ONCE} entries of schedules: halve the batch")
     whole = fields.flag("reconcile") and not only_new
     if whole and not entries:
@@ -162,8 +163,11 @@ def _sync(batch: Batch, number: int, fields: Fields, now: datetime, least: timed
         try:
             name = Fields({"name": given}).text("name", 1, LONGEST_MONITOR)
             token = entry_token(batch.envelope.source, name)
-            if token in sync.named:
+            if token in sync.named or token in sync.paused:
                 raise Invalid("it is there twice, and the first counts")
+            if Fields(item).flag("paused"):
+                sync.paused.add(token)
+                continue
             sync.named.add(token)
             entry, due = _entry(item, name, f"celery:{batch.envelope.source}", now, least)
             sync.items[token] = entry
@@ -178,9 +182,11 @@ def _job(batch: Batch, fields: Fields, given: dict[str, Any], now: datetime, lea
     """A plain program says when one job is due. It is nobody's entry: no sync retires it."""
     at, name = fields.must("ts"), fields.text("name", 1, LONGEST_MONITOR)
     token = job_token(batch.envelope.environment, name)
-    entry, _ = _entry(given, name, "", now, least)
-    rule = replace(entry.rule, dispatched=False)
-    batch.syncs.append(SyncSaid(at, False, False, {token: replace(entry, rule=rule)}, {token}, job=token))
+    entry, due = _entry(given, name, "", now, least)
+    schedule = entry.rule.schedule
+    forgets = isinstance(schedule, Declared) and schedule.due is None
+    entry = replace(entry, rule=replace(entry.rule, dispatched=False), forgets=forgets)
+    batch.syncs.append(SyncSaid(at, False, False, {token: entry}, {token}, dues={} if due is None else {token: due}, job=token))
 
 
 def _entry(item: dict[str, Any], name: str, source: str, now: datetime, least: timedelta) -> tuple[Entry, datetime | None]:

@@ -108,7 +108,8 @@ class Registration:
         dues = {token: self.clock.of(due) for token, due in said.dues.items()}
         slugs = {said.job: said.items[said.job].name} if said.job else {}
         wanted = Sync(Service.CELERY, of, retires, dict(items), set(said.named), dues=dues, slugs=slugs)
-        return wanted if items or said.retires else None
+        wanted.paused = set() if said.only_new else said.paused
+        return wanted if items or wanted.paused or said.retires else None
 
     async def _has_a_twin(self, said: SyncSaid, boots: Sequence[str]) -> bool:
         """Whether another program speaks for this source too: it began later, and this one is not gone. Each would retire what
@@ -116,7 +117,7 @@ class Registration:
         if self.batch.envelope.boot not in boots[:-1]:
             return False
         project = self.reporter.project
-        named = await reported.places(self.session, project, {Address("celery", token) for token in said.named})
+        named = await reported.places(self.session, project, {Address("celery", token) for token in said.named | said.paused})
         mine = await synced.of_source(self.session, project, self._source, retired=False)
         if set(mine) - {known.id for known in named.values()}:
             self.answer.warn(TWO.format(self.batch.envelope.source))

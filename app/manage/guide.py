@@ -19,10 +19,12 @@ import app
 FOLDER = Path(app.__file__).parent.parent / "docs"
 GROUPS: Mapping[str, Sequence[str]] = {
     "Start here": ("start", "monitors", "pings"),
-    "Using it": ("dashboard", "channels", "python", "command", "celery", "email-pings", "badges", "teams", "migrating"),
+    "Using it": (
+        "dashboard", "channels", "python", "command", "celery", "schedulers", "email-pings", "badges", "teams", "migrating",
+    ),
     "Hosting it": ("self-hosting", "operations", "security"),
     "Reference": ("api", "events", "metrics", "promises", "performance"),
-}  # docs/decisions is for who changes the program, and stays there
+}  # fmt: skip # docs/decisions is for who changes the program, and stays there
 ABOUT = {
     "start": "From nothing to a check that alerts, in five minutes.",
     "monitors": "When a check is due, late and down, what runs are, and what counts for what.",
@@ -32,6 +34,7 @@ ABOUT = {
     "python": "A decorator or a block around a job of any Python program.",
     "command": "`missedbeat run` in front of a command: start, end, output, and that it lives.",
     "celery": "Each entry of Beat's schedule as a check of its own, by two lines.",
+    "schedulers": "One line for each of APScheduler, RQ, Dramatiq and Huey.",
     "email-pings": "For jobs that can send a mail and nothing else.",
     "badges": "Small public pictures that say how checks stand.",
     "teams": "Members and roles, invitations, keys, the log, deleting, plans.",

@@ -23,7 +23,7 @@ from app.store.synced import Changed, New
 async def register(session: AsyncSession, project: UUID, wanted: Sync, moment: Moment) -> Synced:
     """What a program declares, as far as it fits into the plan: the rest is left out."""
     await monitors.one_namer(session, project)
-    there = await addresses.called(session, project, wanted.service, wanted.named)
+    there = await addresses.called(session, project, wanted.service, wanted.named | wanted.paused)
     slugs = {slug: token for token, slug in wanted.slugs.items() if token not in there}
     there |= {slugs[slug]: id_ for slug, id_ in (await synced.made_by_hand(session, project, slugs)).items()}
     return await Reconciling(session, project, wanted, moment).run(there, partly=True)
@@ -55,7 +55,8 @@ class Reconciling:
             self._renew(row, stands[row.id], self._wanted.items[token].after(stands[row.id], self._moment.now), held)
             self._put_off(row, self._wanted.dues.get(token))
         await synced.change(self._session, self._project, self._changed)
-        retired = await self._retire([rows[id_] for id_ in set(mine) - set(there.values()) if id_ in rows])
+        due = {id_ for token, id_ in there.items() if token not in self._wanted.paused}
+        retired = await self._retire([rows[id_] for id_ in {*mine, *there.values()} - due if id_ in rows])
         await decisions.write(self._session, self._moment.now, self._made)
         fit = await self._create(missing, held, partly)
         return Synced(len(known), fit, retired, tuple(missing[fit:]))

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.incident import Turning, turning
-from app.domain.state import Decision, Status, Transition
+from app.domain.state import Decision, Reason, Status, Transition
 from app.store import monitors, outbox, runs, unheard
 from app.store.rows import Locked
 from app.store.tables import IncidentRow, TransitionRow
@@ -21,8 +21,14 @@ from app.store.unnest import arrays, insert_all, unnest
 
 _CLOSED = {"project_id": "uuid", "monitor_id": "uuid", "at": "timestamptz", "reason": "text"}
 CLOSE = text(f"""
-    UPDATE incidents i SET closed_at = greatest(v.at, i.opened_at), closed_by = v.reason FROM {unnest(_CLOSED)}
+    UPDATE incidents i SET closed_at = greatest(v.at, i.opened_at), closed_by = v.reason,
+        fine_until = CASE v.reason WHEN 'withdrawn' THEN greatest(v.at, i.opened_at) ELSE i.fine_until END FROM {unnest(_CLOSED)}
     WHERE (i.project_id, i.monitor_id) = (v.project_id, v.monitor_id) AND i.closed_at IS NULL RETURNING i.monitor_id, i.id""")  # noqa: S608
+_FINE = {"project_id": "uuid", "monitor_id": "uuid", "opened_by": "bigint", "until": "timestamptz"}
+FINE = text(f"""
+    UPDATE incidents i SET fine_until = v.until FROM {unnest(_FINE)}
+    WHERE (i.project_id, i.monitor_id, i.opened_by) = (v.project_id, v.monitor_id, v.opened_by)
+        AND i.closed_by IS DISTINCT FROM 'withdrawn'""")  # noqa: S608
 
 
 async def write(
@@ -39,11 +45,24 @@ async def write(
     kept = runs.writing([(row.project_id, row.id, record) for row, d in made for record in d.records])
     written = [*beside, *saved, *kept, *unheard.adding(made)]
     turned = [(row, transition) for row, d in made for transition in d.transitions]
-    if not turned:
+    fine = _fine_until(made)
+    if not turned and not fine:
         return (await together(session, *written, *after))[len(written) :]
     await together(session, *written)
-    await _announce(session, now, turned)
+    if turned:
+        await _announce(session, now, turned)
+    if fine:
+        await session.execute(FINE, arrays(_FINE, fine))
     return await together(session, *after)
+
+
+def _fine_until(made: Sequence[tuple[Locked, Decision]]) -> list[dict[str, Any]]:
+    """Of each incident the last that late news says of it: the transition that opened it, and until when all was well."""
+    last = {(row.id, d.monitor.transition_count): (row, d.fine_until) for row, d in made if d.fine_until is not None}
+    return [
+        {"project_id": row.project_id, "monitor_id": id_, "opened_by": n, "until": until}
+        for (id_, n), (row, until) in last.items()
+    ]
 
 
 async def close_for_good(session: AsyncSession, row: Locked, now: datetime) -> None:
@@ -71,6 +90,8 @@ async def _announce(session: AsyncSession, now: datetime, turned: Sequence[tuple
         )  # fmt: skip
     await insert_all(session, TransitionRow, transitions)
     await outbox.put(session, deliveries)
+    if any(t.reason is Reason.WITHDRAWN for _, t in turned):
+        await outbox.drop_untold(session, [d for d in deliveries if d["told"]["reason"] == Reason.WITHDRAWN], now)
     paused: dict[UUID, list[UUID]] = {}
     for row, t in turned:
         if t.after is Status.PAUSED:

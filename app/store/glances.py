@@ -28,11 +28,13 @@ RUNS = text("""
         SELECT * FROM runs WHERE project_id = :project AND monitor_id = wanted.id AND at > :since
         ORDER BY at DESC, key DESC LIMIT :limit) AS r""")
 TURNS = text("""
-    SELECT t.monitor_id, t.at, t.from_status, t.to_status
+    SELECT t.monitor_id, greatest(t.at, i.fine_until), t.from_status, t.to_status
     FROM unnest(CAST(:ids AS uuid[])) AS wanted(id)
     CROSS JOIN LATERAL (
         SELECT * FROM transitions WHERE project_id = :project AND monitor_id = wanted.id ORDER BY n DESC LIMIT :limit) AS t
-    WHERE t.at >= :since ORDER BY t.monitor_id, t.n""")
+    LEFT JOIN incidents i ON i.project_id = :project AND i.monitor_id = t.monitor_id AND i.opened_by = t.n
+        AND i.fine_until IS NOT NULL
+    WHERE greatest(t.at, i.fine_until) >= :since ORDER BY t.monitor_id, t.n""")
 HEARERS = text(f"""
     SELECT s.monitor_id, c.name, c.kind, c.hears, c.disabled_at IS NOT NULL, c.hours IS NOT NULL FROM subscriptions s
     JOIN monitors m ON (m.project_id, m.id) = (s.project_id, s.monitor_id)

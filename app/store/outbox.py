@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.evidence import explain
 from app.domain.message import Told
-from app.domain.state import Status, Transition
+from app.domain.state import Reason, Status, Transition
 from app.store.channel_limits import HEARS_OF
 from app.store.rows import Locked
 from app.store.tables import DeliveryRow
@@ -73,7 +73,8 @@ def told(row: Locked, t: Transition, incident: UUID | None) -> Told:
 
 def addressed(row: Locked, t: Transition, said: Told, ears: Sequence[Listener], now: datetime) -> list[dict[str, Any]]:
     """A row of `deliveries` for each channel that hears of this; and for another when every one of them is disabled."""
-    ways = [(ear.channel, ear.disabled) for ear in ears if ear.hears in ("all", t.after)]
+    takes_back = t.reason is Reason.WITHDRAWN  # whoever hears of alarms hears that one was wrong
+    ways = [(ear.channel, ear.disabled) for ear in ears if takes_back or ear.hears in ("all", t.after)]
     if not ways:
         return []
     if all(disabled is not None for _, disabled in ways) and ears[0].fallback is not None:
@@ -100,6 +101,25 @@ def standing(disabled: str | None, now: datetime) -> dict[str, Any]:
 async def put(session: AsyncSession, deliveries: Sequence[dict[str, Any]]) -> None:
     """Add deliveries that name the same columns. They become visible with their cause, or neither does."""
     await insert_all(session, DeliveryRow, deliveries)
+
+
+async def drop_untold(session: AsyncSession, withdrawals: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Where nobody tried yet to tell a channel of an alarm, neither that nor its withdrawal, one of these deliveries, is told."""
+    incidents = {d["incident_id"] for d in withdrawals if d["incident_id"] is not None}
+    if incidents:
+        given = {"projects": list({d["project_id"] for d in withdrawals}), "incidents": list(incidents), "now": now}
+        await session.execute(UNTOLD, given)
+
+
+UNTOLD = text("""
+    WITH alarms AS (
+        UPDATE deliveries SET state = 'suppressed', settled_at = :now, reason = 'it was withdrawn before it was told'
+        WHERE project_id = ANY(CAST(:projects AS uuid[])) AND incident_id = ANY(CAST(:incidents AS uuid[]))
+            AND state = 'waiting' AND first_try_at IS NULL AND told ->> 'kind' = 'monitor.down'
+        RETURNING project_id, incident_id, channel_id)
+    UPDATE deliveries d SET state = 'suppressed', settled_at = :now, reason = 'the alarm that it withdraws was not told'
+    FROM alarms a WHERE (d.project_id, d.incident_id, d.channel_id) = (a.project_id, a.incident_id, a.channel_id)
+        AND d.state = 'waiting' AND d.first_try_at IS NULL AND d.told ->> 'reason' = 'withdrawn'""")
 
 
 async def suppress(session: AsyncSession, project: UUID, monitors: Sequence[UUID], why: str, now: datetime) -> None:

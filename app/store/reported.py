@@ -17,7 +17,7 @@ from app.store.rows import RULE, Columns, rule_of
 from app.store.tables import ReportedRunRow
 from app.store.unnest import arrays, picked, unnest
 
-KEPT = timedelta(hours=72)  # after the last word
+KEPT = timedelta(days=8)  # after the last word: the spool of an SDK says it again for a week
 KEY = {"project_id": "uuid", "monitor_id": "uuid", "run_id": "text"}
 COLUMNS = {**KEY, "facts": "jsonb", "heard_at": "timestamptz"}
 READ = text(f"""

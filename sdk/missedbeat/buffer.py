@@ -53,8 +53,29 @@ class Buffer:
         """The schedule, if it waits, for others mean its entries; or else the one that waits longest, heartbeats not counted."""
         for sync in self._beats.pop(SYNC, ()):
             return sync
+        return self.oldest()
+
+    def oldest(self) -> Waiting | None:
+        """Take the one that waits longest, heartbeats and the schedule not counted."""
         oldest = min((queue for queue in self._by_worth if queue), key=_age, default=None)
         return None if oldest is None else _first((oldest,))
+
+    def put_back(self, events: Sequence[Waiting]) -> None:
+        """These were taken, and wait after all."""
+        for event in reversed(events):
+            self._queue_of(event.type).appendleft(event)
+
+    def settled(self) -> None:
+        """All that was taken has arrived, or is given up; here it is gone already."""
+
+    def store(self) -> None:
+        """The process may end now: what waits is put where it outlives that, if there is such a place."""
+
+    def close(self) -> None:
+        """Nothing more is appended."""
+
+    def abandon(self) -> None:
+        """In a process that was forked: leave to the other one what is its own."""
 
     def newest_beats(self) -> list[Sequence[Event]]:
         """The heartbeats that wait; they stay until `sent`."""

@@ -54,11 +54,12 @@ class Event(NamedTuple):
 
 
 class Told(NamedTuple):
-    """An event that is text already, for a child of the pool made it; `ts` as there."""
+    """An event that is text already, for a child of the pool made it; `ts` as there. `final`: `before_send` has seen it."""
 
     type: str
     ts: int
     text: bytes
+    final: bool = False
 
 
 def short_run(run: str) -> str:

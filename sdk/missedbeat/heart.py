@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 
+from missedbeat.bell import Bell
 from missedbeat.guard import guard
 from missedbeat.relay import Relay
 
@@ -28,7 +28,7 @@ class Heart:
         first_after: float = 0.0,
     ) -> None:
         self._seconds, self._beat, self._relay, self._listen = seconds, beat, relay, listen
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell = Bell()
         self._next_at = time.monotonic() + first_after
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -72,11 +72,10 @@ class Heart:
             if seconds > GATHERING:
                 time.sleep(GATHERING)
             return
-        with suppress(Empty):
-            self._bell.get(timeout=max(seconds, 0.0))
+        self._bell.wait(max(seconds, 0.0))
 
     def _wake(self) -> None:
         if self._relay is not None:
             self._relay.wake()
         else:
-            self._bell.put(None)
+            self._bell.ring()

@@ -34,7 +34,8 @@ def configure(**given: Any) -> None:
     - `heartbeat`: how often, in seconds, the server hears that runs are alive; None: never, and a run that takes longer than its
       `max_runtime`, else its grace, is lost;
     - `exceptions`: "none", "type", "message" or "traceback"; `before_send`: a function of an event that returns what may be sent;
-    - `max_buffer`: how many events may wait; `flush_timeout`: how many seconds the end of the process may wait for them.
+    - `max_buffer`: how many events may wait; `flush_timeout`: how many seconds the end of the process may wait for them;
+    - `spool`: a folder in which events wait, so that they outlive the process; else MISSEDBEAT_SPOOL.
     """
     guard.run(_configure, given)
 

@@ -52,7 +52,7 @@ class Program:
         """Say when a job is due, `schedule` with its `tz`, and its limits: `grace`, `max_runtime` (seconds), `tags`. Once for
         each process, and again where it says something else. Without a schedule nothing is said; nonsense is logged."""
         said = {name: value for name, value in given.items() if value is not None}
-        if self.reporter is None or self._declared.get(key) == said:
+        if self.reporter is None or not said or self._declared.get(key) == said:
             return
         self._declared[key] = said
         fields, error = guard.attempt(_declaration, key, said)
@@ -166,6 +166,8 @@ def _declaration(key: str, said: Mapping[str, Any]) -> tuple[Any, ...]:
 def _schedule(said: Any, zone: Any) -> dict[str, Any]:
     if isinstance(said, str):
         return {"kind": "cron", "expression": said, "zone": str(zone or "UTC")}
+    if isinstance(said, Mapping):
+        return dict(said)
     if isinstance(said, bool) or not isinstance(said, (int, float, timedelta)):
         raise TypeError(f"schedule={said!r}: say a cron expression, a number of seconds or a timedelta")
     return {"kind": "every", "seconds": in_seconds(said)}

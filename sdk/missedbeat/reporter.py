@@ -20,6 +20,7 @@ from missedbeat import __version__
 from missedbeat.buffer import Buffer
 from missedbeat.event import UNKNOWN, Event, Told, short_monitor, short_run
 from missedbeat.guard import guard
+from missedbeat.keeper import KeptBuffer
 from missedbeat.post import Answer, Post
 from missedbeat.relay import Relay
 from missedbeat.relayed import in_text, pack, unpack
@@ -61,6 +62,7 @@ class Reporter:
         self.listener: Callable[[dict[str, Any] | None], None] | None = None
         self._reads_relay = False
         self._way: Way = Nowhere()
+        self._buffer = Buffer(0)
         self._renew()
         _reporters.add(self)
 
@@ -135,7 +137,9 @@ class Reporter:
         if self._in_child:
             return True
         self.drain()
-        return self._sender.flush(seconds, give_up)
+        has_arrived = self._sender.flush(seconds, give_up)
+        self._buffer.store()
+        return has_arrived
 
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""
@@ -147,6 +151,7 @@ class Reporter:
     def close(self) -> None:
         """Nothing more is sent."""
         self._sender.close()
+        self._buffer.close()
         _reporters.discard(self)
         for target in [target for target, reporter in _by_target.items() if reporter is self]:
             del _by_target[target]
@@ -164,11 +169,21 @@ class Reporter:
         self._numbers, self._random = count(1), Random()
         self._in_child = self._reads_relay = False
         self._unsaid: dict[str, int] = {}
-        self._buffer = Buffer(self.settings.max_buffer)
         self.runs = Runs()
-        self._way.abandon()  # the other process goes on with it
+        self._buffer.abandon()  # the other process goes on with it, and with its connection
+        self._way.abandon()
+        self._buffer = self._new_buffer()
         self._way = Nowhere() if self.settings.offline else Post(self.settings.address, self._headers())
         self._sender = Sender(self._way, self._buffer, self._envelope, self._write)
+
+    def _new_buffer(self) -> Buffer:
+        if not self.settings.spool or self.settings.offline:
+            return Buffer(self.settings.max_buffer)
+        return KeptBuffer(self.settings, f"{self.boot}-{self._process}", self._write, self._on_ready)
+
+    def _on_ready(self) -> None:
+        """Something waits, perhaps what a process before us saw."""
+        self._sender.ring()
 
     def _hand_over(self, event: Event) -> None:
         line = pack(event, self.boot, self._unsaid) if self.relay is not None else None
@@ -201,7 +216,7 @@ class Reporter:
     def _write(self, event: Event | Told) -> bytes | None:
         """An event as text; None where it shall not be sent."""
         if isinstance(event, Told):
-            if self.settings.before_send is None:
+            if event.final or self.settings.before_send is None:
                 return event.text
             said = self._approved(json.loads(event.text), event.type)
         else:

@@ -60,9 +60,9 @@ class Run:
 
     # its life
 
-    def begin(self, att: int = 0) -> Run:
-        """It starts now; `att` is which try of this run id it is, from 0."""
-        guard.run(self._begin, att)
+    def begin(self, att: int = 0, more: tuple[Any, ...] = ()) -> Run:
+        """It starts now; `att` is which try of this run id it is, from 0. `more`: further fields of the event, in pairs."""
+        guard.run(self._begin, att, more)
         return self
 
     def succeed(self) -> None:
@@ -121,7 +121,7 @@ class Run:
         self._lines.append(str(text)[-LONGEST_LOG:])
         self._has_news = True
 
-    def _begin(self, att: int) -> None:
+    def _begin(self, att: int, more: tuple[Any, ...]) -> None:
         program = this_program()
         reporter = program.reporter
         if reporter is None:
@@ -129,21 +129,21 @@ class Run:
         program.declare(self.key, **self._options)
         self._program, self.id, self.att = program, self._wanted_id or os.urandom(16).hex(), att
         self.x, self._began = reporter.new_execution(), time.monotonic()
-        reporter.record("run.started", f"job:{self.key}", self.id, att, self.x)
+        reporter.record("run.started", f"job:{self.key}", self.id, att, self.x, more)
         program.began(self)
 
+    def words_of(self, error: BaseException) -> str:
+        """An exception, as far as `exceptions=` lets it out."""
+        return words_of(error, self._program.settings.exceptions if self._program is not None else "none")
+
     def _fail(self, why: str | BaseException, exit_status: int | None) -> None:
-        words = words_of(why, self._exceptions) if isinstance(why, BaseException) else str(why)
+        words = self.words_of(why) if isinstance(why, BaseException) else str(why)
         more: tuple[Any, ...] = ("error", words) if words else ()
         self.over("run.failed", more if exit_status is None else (*more, "exit", exit_status))
 
     def _abort(self, error: BaseException) -> None:
-        words = words_of(error, self._exceptions)
+        words = self.words_of(error)
         self.over("run.aborted", ("error", words) if words else ())
-
-    @property
-    def _exceptions(self) -> str:
-        return self._program.settings.exceptions if self._program is not None else "none"
 
     def over(self, kind: str, more: tuple[Any, ...] = ()) -> None:
         """It ended so, with these fields. Told once, and only by the process that began it: one that was forked meanwhile has no

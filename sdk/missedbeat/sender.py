@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
+from missedbeat.bell import Bell
 from missedbeat.buffer import Buffer, Waiting
 from missedbeat.event import Event
 from missedbeat.guard import guard
@@ -79,7 +79,7 @@ class Sender:
     ) -> None:
         self._way, self._buffer, self._envelope, self._write = way, buffer, envelope, write
         self._batches: deque[Batch] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell = Bell()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asleep = self._flushing = self._busy = self._closed = False
@@ -97,7 +97,7 @@ class Sender:
             self._start()
         elif self._asleep:
             self._asleep = False
-            self._bell.put(None)
+            self._bell.ring()
 
     def flush(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
         """Send all that waits now; False if that did not work out in this time, or the server is away."""
@@ -107,10 +107,12 @@ class Sender:
         if self._next_at > time.monotonic() + REFUSED_FOR / 2:
             return False
         if self._thread is None:
+            self._start()
+        if self._thread is None and not self._starting.locked():
             return self._flush_here(until)
         self._flushing = True
         self.ring()
-        self._bell.put(None)
+        self._bell.ring()
         while self._flushing and time.monotonic() < until and not self.is_idle and not give_up():
             time.sleep(0.01)
         self._flushing = False
@@ -127,7 +129,7 @@ class Sender:
     def close(self) -> None:
         """The thread ends after what it is doing."""
         self._closed = True
-        self._bell.put(None)
+        self._bell.ring()
 
     @property
     def is_idle(self) -> bool:
@@ -142,13 +144,18 @@ class Sender:
     # the thread
 
     def _start(self) -> None:
-        with self._starting:
+        if not self._starting.acquire(blocking=False):
+            return  # somebody else is at it, and may be a greenlet: waiting here would wait for ever
+        try:
             if self._thread is None and not self._closed:
                 self._next_at = time.monotonic() + LINGER
                 thread = threading.Thread(target=self._run, name="missedbeat-sender", daemon=True)
                 with suppress(RuntimeError):  # the interpreter is ending
                     thread.start()
                     self._thread = thread
+                    self._bell.ring()  # for whoever came meanwhile
+        finally:
+            self._starting.release()
 
     def _run(self) -> None:
         while not self._closed:
@@ -163,17 +170,13 @@ class Sender:
             if self.is_idle:
                 self._asleep = True
                 if self.is_idle:  # asked again: whoever came before we slept did not ring
-                    self._listen(None)
+                    self._bell.wait(None)
                 self._asleep = False
                 self._next_at = max(self._next_at, time.monotonic() + LINGER)
             pause = self._next_at - time.monotonic()
             if pause <= 0 and not self.is_idle:
                 return
-            self._listen(max(pause, 0.0))
-
-    def _listen(self, seconds: float | None) -> None:
-        with suppress(Empty):
-            self._bell.get(timeout=seconds)
+            self._bell.wait(max(pause, 0.0))
 
     def send_once(self) -> None:
         """One attempt: with the batch that was tried before, or else a new one; or, where it failed too often, with heartbeats
@@ -231,7 +234,7 @@ class Sender:
             self._flushing = False
         if fate in (Fate.ARRIVED, Fate.GIVE_UP):
             if batch is not None:
-                self._batches.popleft()
+                self._done()
                 self.arrived += len(batch.lines)
             self._buffer.told(dropped)
             self._buffer.sent(beats)
@@ -250,10 +253,16 @@ class Sender:
             self._batches.popleft()
             self._batches.extendleft([Batch(batch.lines[middle:], batch.refused), Batch(batch.lines[:middle], batch.refused)])
         elif batch.is_suspect and (is_too_large or batch.refused >= 2 * PATIENCE - 1):
-            self._batches.popleft()
+            self._done()
             self._drop(batch, status)
         else:
             batch.refused = PATIENCE if is_too_large else batch.refused + 1
+
+    def _done(self) -> None:
+        """Nothing more is to be done for the first batch; nor for any that was taken from the buffer, where it is the last."""
+        self._batches.popleft()
+        if not self._batches:
+            self._buffer.settled()
 
     def _drop(self, batch: Batch, status: int) -> None:
         for line in batch.lines:

@@ -53,6 +53,7 @@ class Settings:
     eager: bool = False
     max_buffer: int = 10_000
     flush_timeout: float = 2.0
+    spool: str = ""
     probe: str = ""
     probe_patience: float = 60.0
 
@@ -74,6 +75,7 @@ def read(app_name: Any, given: Mapping[str, Any], asked: str = "instrument") -> 
     unknown = set(said) - set(Settings.__dataclass_fields__)
     if unknown:
         logger.warning("%s() knows no %s; it is ignored", asked, ", ".join(sorted(unknown)))
+    said.setdefault("spool", os.environ.get("MISSEDBEAT_SPOOL", ""))
     checked = {name: _checked(asked, name, read_one, said, getattr(default, name)) for name, read_one in READERS.items()}
     return Settings(
         url=_address(_text(said.get("url") or os.environ.get("MISSEDBEAT_URL", ""))),
@@ -201,6 +203,12 @@ def _most(value: Any) -> int:
     return max(int(value), 10)
 
 
+def _folder(value: Any) -> str:
+    """Where it leads from wherever this process stands later; empty for none."""
+    path = _string(os.fspath(value)).strip()
+    return str(Path(path).expanduser().absolute()) if path else ""
+
+
 def _function(value: Any) -> Any:
     if not callable(value):
         raise TypeError("it is a function of an event")
@@ -210,5 +218,5 @@ def _function(value: Any) -> Any:
 READERS: dict[str, Callable[[Any], Any]] = {
     "scope": _scope, "include": _patterns, "exclude": _patterns, "monitors": _monitors, "register": bool, "reconcile": bool,
     "heartbeat": _seconds, "exceptions": _words, "before_send": _function, "eager": bool, "max_buffer": _most,
-    "flush_timeout": _patience,
+    "flush_timeout": _patience, "spool": _folder,
 }  # fmt: skip

@@ -253,3 +253,13 @@ def test_an_alarm_tells_of_the_turns_that_it_overtook() -> None:
 def test_a_message_that_comes_another_way_says_instead_of_which() -> None:
     """As a fact, clean like any other."""
     assert ("Instead of", "pa ger") in compose(told(instead_of="pa\r\nger"), base_url=BASE).facts
+
+
+def test_a_false_alarm_is_no_return() -> None:
+    """It says so in its title, names no downtime, and when what was told and taken back."""
+    message = compose(up(reason="withdrawn"), base_url=BASE)
+    assert message.title.startswith("FALSE ALARM: ")
+    assert "down for" not in message.title
+    assert {"Alarm of", "Withdrawn at"} <= {label for label, _ in message.facts}
+    assert "Down for" not in dict(message.facts)
+    assert message.sentence.startswith("The alarm was wrong")

@@ -6,6 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.evidence import explain
 from app.domain.horizon import Horizon
 from app.domain.monitor import on_check_in, on_expect_first, on_silence
 from app.domain.report import on_report
@@ -48,15 +49,60 @@ def test_a_success_from_before_its_deadline_withdraws_the_alert() -> None:
 
 
 def test_a_report_moves_no_deadline_beyond_the_rule_applied_to_its_time() -> None:
-    """Where the deadline after the reported success has passed as well the monitor stays down, without a second message."""
+    """Where the deadline after the reported success has passed as well the monitor is down since that one, not told again."""
     down = silent(heard(Monitor(HOURLY), 0), 200)
     decision = report(down, 65, 200)
     assert (decision.monitor.status, decision.transitions) == (Status.DOWN, ())
+    assert decision.fine_until == decision.monitor.down_since == T0 + (65 + 60 + 10) * MINUTE
     assert decision.monitor.heard == down.heard + 1
-    assert decision.monitor.last_applied_at == down.last_applied_at
     assert on_silence(decision.monitor, Horizon(T0 + 500 * MINUTE)).transitions == ()
     back = on_check_in(decision.monitor, CheckIn(Signal.SUCCESS, T0 + 501 * MINUTE), Horizon(T0 + 501 * MINUTE))
-    assert [t.after for t in back.transitions] == [Status.UP]
+    (turned,) = back.transitions
+    assert (turned.after, turned.reason, turned.n) == (Status.UP, Reason.HEARD, down.transition_count + 1)
+    assert "2026-10-18 05:15" in explain(turned.evidence), "it had been down since then, and not since 04:10"
+
+
+def test_many_late_successes_take_one_alarm_back_once() -> None:
+    """Cut off for hours, while every slot was kept: nothing is said until the last of them leads to now."""
+    rule = Rule(Cron("0 * * * *", "UTC"), grace=10 * MINUTE)
+    m = down = silent(heard(Monitor(rule), 0), 310)
+    told: list[Transition] = []
+    rows: dict[int, Outcome | None] = {}
+    for minutes in (60, 120, 180, 240, 300):
+        decision = report(m, minutes + 1, 330)
+        m = decision.monitor
+        told += decision.transitions
+        rows |= {record.key: record.outcome for record in decision.records}
+    (turned,) = told
+    assert (turned.after, turned.reason, turned.at) == (Status.UP, Reason.WITHDRAWN, T0 + 330 * MINUTE)
+    assert turned.n == down.transition_count + 1
+    assert "alarm of 2026-10-18 04:10" in explain(turned.evidence), "the one that people were told of"
+    assert m.due == T0 + 360 * MINUTE
+    assert sorted(str(outcome) for outcome in rows.values()) == ["success"] * 5 + ["unknown"]
+
+
+def test_a_chain_of_late_successes_that_breaks_leaves_the_alarm_where_it_broke() -> None:
+    """It ran twice unheard and then died: down since the third, with nobody told anew; its own return is told as such."""
+    rule = Rule(Cron("0 * * * *", "UTC"), grace=10 * MINUTE)
+    m = silent(heard(Monitor(rule), 0), 310)
+    for minutes in (60, 120):
+        decision = report(m, minutes + 1, 330)
+        assert decision.transitions == ()
+        m = decision.monitor
+    assert m.down_since == decision.fine_until == T0 + 190 * MINUTE
+    assert m.missing is not None
+    assert m.missing.slot == T0 + 180 * MINUTE
+    (turned,) = report(m, 302, 330).transitions
+    assert turned.reason is Reason.HEARD, "what ran after it was really missing is a return"
+
+
+def test_an_alarm_that_late_news_puts_off_counts_as_many_failures_as_there_are_left() -> None:
+    """With a threshold of two: one slot that is missing since is no alarm any more."""
+    rule = Rule(Cron("0 * * * *", "UTC"), grace=10 * MINUTE, failures_to_alert=2)
+    m = silent(heard(Monitor(rule), 0), 195)
+    assert (m.status, m.down_since) == (Status.DOWN, T0 + 130 * MINUTE)
+    (turned,) = report(m, 121, 195).transitions
+    assert turned.reason is Reason.WITHDRAWN
 
 
 def test_a_success_after_the_deadline_is_an_ordinary_return() -> None:

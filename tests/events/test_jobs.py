@@ -60,6 +60,40 @@ async def test_the_newest_word_of_a_job_counts(world: World) -> None:
     assert await world.rows("SELECT *, xmin::text FROM monitors") == before
 
 
+async def test_a_job_that_its_scheduler_paused_or_removed_is_not_expected(world: World) -> None:
+    """Whatever was said of it before, and until it is declared anew; a run that is under way may still fail."""
+    program = Program(world)
+    nothing = {"kind": "declared", "next_due": None, "zone": "UTC"}
+    for name, before in (
+        ("a", MINUTELY),
+        ("b", {"kind": "declared", "next_due": await program.now() + 3_600_000, "zone": "UTC"}),
+    ):
+        await program.said(await declared(program, name, schedule=before), await program.run("succeeded", f"job:{name}"))
+        await program.said(await declared(program, name, schedule=nothing))
+    await world.advance(86_400)
+    await world.sweep()
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "up", "b": "up"}
+    due = {"kind": "declared", "next_due": await program.now() + 60_000, "zone": "UTC"}
+    await program.said(await declared(program, "a", schedule=due), await program.run("failed", "job:b", "r2"))
+    await world.advance(200)
+    await world.sweep()
+    rows = await world.rows("SELECT reason FROM transitions WHERE to_status = 'down' ORDER BY at")
+    assert [row["reason"] for row in rows] == ["failed", "missed"]
+
+
+async def test_an_interval_that_a_program_begins_anew_is_put_off_once(world: World) -> None:
+    """A scheduler in memory starts with a whole period at each deploy; deployed for ever, its job never runs."""
+    program = Program(world)
+    await program.said(await declared(program, schedule={"kind": "every", "seconds": 3600}))
+    await program.said(await program.run("succeeded", "job:nightly"))
+    for status in ("up", "up", "down"):
+        await world.advance(3000)
+        anew = {"kind": "every", "seconds": 3600, "next_due": await program.now() + 3_600_000}
+        await program.said(await declared(program, schedule=anew))
+        await world.sweep()
+        assert (await monitors(world))["nightly"]["status"] == status
+
+
 async def test_a_key_is_one_check_in_an_environment_whichever_program_says_it(world: World) -> None:
     """A success in staging must never hide a death in production."""
     one, other = Program(world, "backup", environment="production"), Program(world, "shell", environment="production")

@@ -232,11 +232,11 @@ async def test_no_late_word_wakes_an_entry_that_is_retired(world: World) -> None
     ]  # fmt: skip
 
 
-async def test_what_was_heard_of_a_run_is_forgotten_after_three_days(world: World) -> None:
-    """The facts only; the row of the run stays."""
+async def test_what_was_heard_of_a_run_is_forgotten_after_eight_days(world: World) -> None:
+    """A spool says it again for seven. The facts only; the row of the run stays."""
     shop = await scheduled(world)
     await shop.said(await shop.run("started"), await shop.run("succeeded"))
-    await world.advance(71 * 3600)
+    await world.advance(8 * 86_400 - 3600)
     await prune_once(world.sessions, 90)
     assert len(await world.rows("SELECT run_id FROM reported_runs")) == 1
     await world.advance(2 * 3600)

@@ -83,6 +83,38 @@ async def test_what_changed_is_changed_and_what_is_gone_is_retired(world: World)
     assert (back["status"], back["retired_at"], back["deadline"] is not None) == ("new", None, True)
 
 
+async def test_what_is_said_to_be_paused_is_retired_until_it_is_due_again(world: World) -> None:
+    """Whole or not, and though nothing else is left; a check is made only when it is due, and workers pause nothing."""
+    shop = Program(world)
+    a, b, never = ({"name": name, "paused": True} for name in ("a", "b", "never"))
+    await shop.said(await shop.sync(entry("a", MINUTELY), entry("b", MINUTELY)), await shop.run("succeeded", monitor="entry:b"))
+    await shop.said({**await shop.sync(a, reconcile=False), "only_new": True})
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "new", "b": "up"}
+    await shop.said(await shop.sync(a, reconcile=False))
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "paused", "b": "up"}
+    answer = await shop.said(await shop.sync(a, b, never))
+    assert (answer["accepted"], answer["warnings"], answer["errors"]) == (1, [], [])
+    await world.advance(600)
+    await world.sweep()
+    found = await monitors(world)
+    assert {name: (row["status"], row["retired_at"] is not None) for name, row in found.items()} == {
+        "a": ("paused", True), "b": ("paused", True),
+    }  # fmt: skip
+    assert not await world.rows("SELECT id FROM deliveries")
+    await shop.said(await shop.sync(a, entry("b", MINUTELY), entry("never", MINUTELY)))
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "paused", "b": "new", "never": "new"}
+
+
+async def test_of_parts_of_a_schedule_the_later_word_on_a_pause_counts(world: World) -> None:
+    """Two syncs in one batch are one."""
+    shop = Program(world)
+    await shop.said(await shop.sync(entry("a"), entry("b"), ago=10))
+    a, b = ({"name": name, "paused": True} for name in ("a", "b"))
+    parts = [await shop.sync(a, entry("b"), ago=2, reconcile=False), await shop.sync(entry("a"), b, ago=1, reconcile=False)]
+    await shop.said(*parts)
+    assert {name: row["status"] for name, row in (await monitors(world)).items()} == {"a": "new", "b": "paused"}
+
+
 async def test_what_people_changed_stays_theirs(world: World) -> None:
     """Name, grace, tags, channels outlive every sync, until the program itself says something new of them."""
     shop = Program(world)

@@ -9,7 +9,7 @@ from tests.world import World
 
 pytestmark = pytest.mark.anyio
 
-FIELDS = {"id", "check", "name", "reason", "explain", "opened_at", "closed_at", "closed_by", "acknowledged_at"}
+FIELDS = {"id", "check", "name", "reason", "explain", "opened_at", "closed_at", "closed_by", "acknowledged_at", "fine_until"}
 
 
 async def silent(world: World, **fields: Any) -> dict[str, Any]:

@@ -35,9 +35,9 @@ class CeleryProcess:
         self.number = len(list(folder.glob(f"{role}*.log")))
         self.log = folder / f"{role}{self.number}.log"
         self._ready = ready
-        self._command = [
-            sys.executable, "-m", "celery", "-A", told.pop("module", "tests.sdk.truth_app"), role, "--loglevel=INFO", *options
-        ]  # fmt: skip
+        python, module = told.pop("python", sys.executable), told.pop("module", "tests.sdk.truth_app")
+        program = told.pop("program", ["celery", "-A", module])
+        self._command = [python, "-m", *program, role, "--loglevel=INFO", *options]
         self._environment = environment(broker, url, **told)
 
     def start(self) -> Self:

@@ -200,6 +200,7 @@ def test_the_schedule_of_an_unknown_scheduler_is_read_once_and_learnt_by_the_way
         scheduler.apply_async(learnt, advance=False)
         watch.sync()
     assert [said["name"] for said in events[-1]["entries"]] == ["known", "learnt"]
+    assert not events[-1]["reconcile"], "what it did not name need not be gone"
 
 
 def test_what_cannot_be_dispatched_is_told_and_raised_as_ever() -> None:

@@ -9,7 +9,8 @@ from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given
 from hypothesis import strategies as st
-from missedbeat.celery.schedules import describe, expression_of, field_of, next_due, zone_name
+from missedbeat.celery.schedules import describe, expression_of, next_due
+from missedbeat.timetable import field_of, zone_name
 
 app = Celery("schedules", timezone="Europe/Berlin")
 

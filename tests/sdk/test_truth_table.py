@@ -1,77 +1,50 @@
-"""What the SDK says of everything that can happen to a task, on both brokers, against golden.txt. A newer Celery shows here, as a
-diff of sentences, what it does differently."""
+"""What the SDK says of everything that can happen to a task, on both brokers and in every pool, against golden.txt. A newer
+Celery shows here, as a diff of sentences, what it does differently; older ones are played by `make matrix`."""
 
-import difflib
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.sdk import golden
 from tests.sdk.brokers import Broker
-from tests.sdk.cases import ENDINGS, QUIET, Case, Stage
-from tests.sdk.celery_processes import client, worker
-from tests.sdk.collector import Collector
+from tests.sdk.cases import ENDINGS, ENFORCED, QUIET, played
+from tests.sdk.golden import Where
+from tests.sdk.playing import difference, play, play_endings
 
-SETTLED = 15.0
+OTHER_POOLS = [pool for pool in ENFORCED if pool != "prefork"]
 
 
 def test_what_is_said_of_every_end_that_a_worker_survives(broker_url: str, redis_server: Broker, tmp_path: Path) -> None:
     """One worker, all cases at once: what each of them says, and nothing else."""
-    blocks = play(QUIET, broker_url, redis_server.fresh(), tmp_path, "-c", "6")
-    assert not difference(QUIET, blocks, broker_url), difference(QUIET, blocks, broker_url)
+    where = Where(kind(broker_url))
+    blocks = play(QUIET, where, broker_url, redis_server.fresh(), tmp_path, "-c", "6")
+    assert not difference(QUIET, blocks, where), difference(QUIET, blocks, where)
+
+
+@pytest.mark.parametrize(
+    "pool", ["threads", "gevent", *(pytest.param(pool, marks=pytest.mark.prove) for pool in ("solo", "eventlet"))]
+)
+def test_what_is_said_in_the_other_pools(redis_url: str, tmp_path: Path, pool: str) -> None:
+    """The same where tasks run in the main process: threads, one after another, or greenlets."""
+    where, cases = Where("redis", pool), played(QUIET, pool)
+    blocks = play(cases, where, redis_url, redis_url, tmp_path, "-c", "6")
+    assert not difference(cases, blocks, where), difference(cases, blocks, where)
 
 
 @pytest.mark.prove
 def test_what_is_said_when_a_worker_ends(broker_url: str, redis_server: Broker, tmp_path: Path) -> None:
     """A worker for each case, for it does not survive it."""
-    backend = redis_server.fresh()
-    with ThreadPoolExecutor(3) as pool:
-        played = pool.map(lambda case: play([case], broker_url, backend, tmp_path / case.queue, *case.options), ENDINGS)
-        blocks = {head: body for block in played for head, body in block.items()}
-    assert not difference(ENDINGS, blocks, broker_url), difference(ENDINGS, blocks, broker_url)
+    where = Where(kind(broker_url))
+    blocks = play_endings(ENDINGS, where, broker_url, redis_server.fresh(), tmp_path)
+    assert not difference(ENDINGS, blocks, where), difference(ENDINGS, blocks, where)
 
 
-def play(cases: list[Case], broker: str, backend: str, folder: Path, *options: str) -> dict[str, str]:
-    """Play these cases with one worker; the block of each."""
-    folder.mkdir(exist_ok=True)
-    queue = cases[0].queue
-    with Collector() as collector, client(broker) as app:
-        process = worker(
-            folder, *options, broker=broker, url=collector.url, queue=queue, conf=cases[0].conf, TEST_BACKEND=backend
-        )
-        with process:
-            stages = [(case, Stage(app, process, collector, folder, queue)) for case in cases]
-            with ThreadPoolExecutor(4) as pool:
-                for played in [pool.submit(case.play, stage) for case, stage in stages]:
-                    played.result()
-            settle(stages, golden.known(kind(broker)))
-            process.stop()
-        return {case.head: golden.block(collector.of("run"), stage.runs) for case, stage in stages}
-
-
-def settle(stages: list[tuple[Case, Stage]], expected: dict[str, str]) -> None:
-    """Wait for what is expected; what is not expected has until the worker's end."""
-    (_, stage), *_ = stages
-
-    def all_there(_: object) -> bool:
-        told = stage.collector.of("run")
-        return all(golden.block(told, each.runs) == expected.get(case.head) for case, each in stages)
-
-    if stage.worker.process.poll() is None:
-        with suppress(TimeoutError):
-            stage.collector.wait_for(all_there, within=SETTLED)
-
-
-def difference(cases: list[Case], blocks: dict[str, str], broker: str) -> str:
-    """What is not as golden.txt has it, as a diff."""
-    known = golden.known(kind(broker))
-    expected = {case.head: known.get(case.head, "") for case in cases}
-    lines = difflib.unified_diff(
-        golden.text(expected).splitlines(), golden.text(blocks).splitlines(), "golden.txt", "this Celery", lineterm="", n=2
-    )
-    return "\n".join(lines)
+@pytest.mark.prove
+@pytest.mark.parametrize("pool", OTHER_POOLS)
+def test_what_is_said_when_a_worker_with_another_pool_ends(redis_url: str, tmp_path: Path, pool: str) -> None:
+    """Nobody is left there to tell what became of a task."""
+    where, cases = Where("redis", pool), played(ENDINGS, pool)
+    blocks = play_endings(cases, where, redis_url, redis_url, tmp_path)
+    assert not difference(cases, blocks, where), difference(cases, blocks, where)
 
 
 def kind(url: str) -> str:

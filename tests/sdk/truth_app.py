@@ -2,6 +2,8 @@
 TEST_BROKER, TEST_BACKEND, TEST_CONF (JSON, over the defaults below), TEST_SCHEDULE (JSON: entry -> [task, seconds, arguments])
 and TEST_INSTRUMENT (JSON arguments of `instrument`, or `null` for none at all), which is called TEST_TIMES times."""
 
+from __future__ import annotations  # it runs on every Python and Celery that the SDK is for
+
 import gc
 import json
 import os
@@ -129,19 +131,19 @@ def sleeps(seconds: float, path: str | None = None) -> None:
 
 
 @app.task(name="soft", soft_time_limit=1)
-def soft(catch: bool = False) -> None:
+def soft(catch: bool = False, seconds: float = 30) -> None:
     """Runs into its soft limit."""
     try:
-        time.sleep(30)
+        time.sleep(seconds)
     except SoftTimeLimitExceeded:
         if not catch:
             raise
 
 
 @app.task(name="hard", time_limit=1)
-def hard() -> None:
+def hard(seconds: float = 30) -> None:
     """Runs into its hard limit."""
-    time.sleep(30)
+    time.sleep(seconds)
 
 
 @app.task(name="killed")

@@ -68,5 +68,5 @@ def shape(row: IncidentRow, may_write: bool) -> dict[str, Any]:
     return {
         "id": str(row.id), **shown, "name": row.monitor_name, "reason": row.reason, "explain": explain(row.evidence),
         "opened_at": instant(row.opened_at), "closed_at": instant(row.closed_at), "closed_by": row.closed_by,
-        "acknowledged_at": instant(row.acknowledged_at),
+        "acknowledged_at": instant(row.acknowledged_at), "fine_until": instant(row.fine_until),
     }  # fmt: skip

@@ -28,7 +28,7 @@ pages = PageRoutes()
 NOTICED_LATE = timedelta(seconds=10)  # sooner is as promised
 CLOSED = {
     "heard": "It was heard again", "paused": "It was paused", "deleted": "The check was deleted",
-    "withdrawn": "Withdrawn: it had run in time after all",
+    "withdrawn": "Withdrawn: it was a false alarm, and the news of that came late",
 }  # fmt: skip
 
 
@@ -77,6 +77,8 @@ def _steps(row: IncidentRow, sent: Sequence[Sent], noticed: datetime | None) -> 
     if row.acknowledged_at is not None:
         by = f" by {row.acknowledged_by}" if row.acknowledged_by else ""
         steps.append(Step(row.acknowledged_at, "seen", f"Seen{by}"))
+    if row.fine_until is not None and row.closed_by != "withdrawn":
+        steps.append(Step(row.fine_until, "up", "Until then all had been well", "The news of that came late."))
     if row.closed_at is not None:
         words = CLOSED.get(row.closed_by or "", f"It closed: {row.closed_by}")
         steps.append(Step(row.closed_at, "up" if row.closed_by in ("heard", "withdrawn") else "closed", words))

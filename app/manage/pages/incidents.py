@@ -47,7 +47,7 @@ EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 TICK = timedelta(microseconds=1)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
 COLUMNS = ("incident", "check", "check_unique_key", "reason", "why", "opened_at", "closed_at", "closed_by", "seconds",
-           "acknowledged_at", "acknowledged_by")  # fmt: skip
+           "acknowledged_at", "acknowledged_by", "fine_until")  # fmt: skip
 
 
 @pages.get("/projects/{project}/incidents", Action.SEE)
@@ -150,10 +150,12 @@ async def _lines(house: Shared, member: Membership, user: UUID, wanted: Sought) 
 
 
 def _line(row: IncidentRow) -> tuple[str, ...]:
-    seconds = None if row.closed_at is None else round((row.closed_at - row.opened_at).total_seconds())
+    down_since = row.fine_until or row.opened_at  # what late news disproved is no downtime
+    seconds = None if row.closed_at is None else round((row.closed_at - down_since).total_seconds())
     values: tuple[Any, ...] = (
         row.id, row.monitor_name, unique_key(row.monitor_id), row.reason, explain(row.evidence), _utc(row.opened_at),
         _utc(row.closed_at), row.closed_by, seconds, _utc(row.acknowledged_at), row.acknowledged_by,
+        _utc(row.fine_until),
     )  # fmt: skip
     return tuple(cell(value) for value in values)
 

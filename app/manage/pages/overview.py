@@ -26,12 +26,13 @@ pages = PageRoutes()
 
 MOST_OPEN = 25
 LATELY = 8
+FALSE_ALARM = "false alarm"
 DEAF_SHOWN = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An incident as people read it. `lasted`: how long, until now where it is open."""
+    """An incident as people read it. `lasted`: for how long, until now where it is open, or that it was none."""
 
     row: IncidentRow
     words: str
@@ -71,8 +72,10 @@ async def shown(session: AsyncSession, project: UUID, rows: Sequence[IncidentRow
 
 
 def lasted(row: IncidentRow, when: When) -> str:
-    """How long an incident lasted, or has lasted until now."""
-    return short((row.closed_at or when.now) - row.opened_at)
+    """For how long something was down, or has been until now, as far as late news left that true."""
+    if row.closed_by == "withdrawn":
+        return FALSE_ALARM
+    return short((row.closed_at or when.now) - (row.fine_until or row.opened_at))
 
 
 async def _incidents(session: AsyncSession, project: UUID, when: When) -> dict[str, Any]:

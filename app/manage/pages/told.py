@@ -39,10 +39,15 @@ class Step:
     more: str = ""
 
 
+def _what(told: Mapping[str, Any]) -> str:
+    """What somebody was told of."""
+    return "the false alarm" if told.get("reason") == "withdrawn" else OF.get(told["kind"], "it")
+
+
 def attempts(sent: Sent) -> list[Step]:
     """Each try to hand a message over, what the receiver said to it, and how it ended where no try ended it."""
     row, name = sent.row, sent.channel or "A channel that was deleted"
-    what = OF.get(row.told["kind"], "it")
+    what = _what(row.told)
     steps = [_tried(name, what, tried) for tried in row.attempts]
     if row.state == "suppressed":
         steps.append(Step(row.settled_at or row.created_at, row.state, f"{name} was not told of {what}", row.reason or ""))
@@ -82,7 +87,7 @@ def _opens(sent: Sent) -> datetime | None:
 
 def _told(sent: Sent, channel: str) -> Told:
     row, opens = sent.row, _opens(sent)
-    what = OF.get(row.told["kind"], "it")
+    what = _what(row.told)
     answer = f"{row.attempts[-1].get('answer', '')}"[:LONGEST_ANSWER] if row.attempts else ""
     match row.state:
         case "delivered":

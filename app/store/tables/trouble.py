@@ -30,7 +30,8 @@ class TransitionRow(Base):
 
 
 class IncidentRow(Base):
-    """Trouble from open to close; one open per monitor. `acknowledged_by`: whom, in words; empty where that was not noted."""
+    """Trouble from open to close; one open per monitor. `acknowledged_by`: whom, in words; empty where that was not noted.
+    `fine_until`: late news shows that the monitor was fine until then: up to the close, where all of it was a false alarm."""
 
     __tablename__ = "incidents"
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -45,12 +46,14 @@ class IncidentRow(Base):
     closed_by: Mapped[str | None]
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(server_default="")
+    fine_until: Mapped[datetime | None]
     __table_args__ = (
         ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         Index("incidents_one_open", "project_id", "monitor_id", unique=True, postgresql_where=text("closed_at IS NULL")),
         Index("incidents_closed_at", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
         Index("incidents_newest", "project_id", "opened_at"),
         Index("incidents_of_monitor", "project_id", "monitor_id", "opened_at"),
+        Index("incidents_fine", "project_id", "monitor_id", "opened_by", postgresql_where=text("fine_until IS NOT NULL")),
     )
 
 

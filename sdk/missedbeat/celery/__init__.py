@@ -41,7 +41,8 @@ def instrument(app: Any, **given: Any) -> Handle:
     - `exceptions`: "none", "type", "message" or "traceback";
     - `before_send`: a function of an event that returns what may be sent of it;
     - `eager`: whether tasks that run in their caller count;
-    - `max_buffer`: how many events may wait; `flush_timeout`: how many seconds the end of a process may wait for them.
+    - `max_buffer`: how many events may wait; `flush_timeout`: how many seconds the end of a process may wait for them;
+    - `spool`: a folder in which events wait, so that they survive the death of this process; else MISSEDBEAT_SPOOL.
     """
     handle = guard.run(_instrument, app, given)
     return handle if handle is not None else Handle(app, Settings(), None)

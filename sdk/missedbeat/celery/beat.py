@@ -1,7 +1,8 @@
 """Beat: its schedule, what it dispatches, and whether it still ticks. Only two methods of its one scheduler object are wrapped;
 they do what they did, return what they returned, and raise what they raised.
 
-Beat's own thread reads the schedule, for its store bears no other; another thread says what was read.
+Beat's own thread reads a schedule that it keeps itself, for that bears no other; one that is kept elsewhere is read by a thread
+of its own, so that nothing waits for it. What was read is said by yet another thread.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from missedbeat.celery.dispatching import DISPATCHING, Dispatch, is_of_broker
 from missedbeat.celery.handle import Handle, handle_of
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import Declaration, Watched, declare, watched
+from missedbeat.celery.stores import reader_of, runs_once, waits_for_lock
 from missedbeat.celery.vital import TIMEOUT, Broker, File, Verdict, connection_of_our_own, judge_beat
 from missedbeat.guard import guard
 from missedbeat.heart import Heart
@@ -47,6 +49,10 @@ class Watch:
         self.has_ticked = False
         self.publish_error: str | None = None
         self.declared: dict[str, Declaration] = {}
+        self.paused: frozenset[str] = frozenset()
+        self._read = reader_of(scheduler)
+        self._reading: threading.Thread | None = None
+        self._is_whole = False  # whether `declared` is all of it: else what is not in there need not be gone
         self._looked_at = 0.0
         self._synced: tuple[float, list[Declaration]] | None = None
         self._probing: threading.Thread | None = None
@@ -58,7 +64,8 @@ class Watch:
 
     def start(self) -> None:
         """Say that Beat is up, and from now on what it does."""
-        guard.run(self.look)
+        if self._read is None:
+            guard.run(self.look)
         self.wrap()
         self.reporter.leave_relay()
         if self.handle.settings.heartbeat is not None:
@@ -72,15 +79,20 @@ class Watch:
     # in Beat's thread
 
     def look(self) -> None:
-        """Read the schedule. That of a scheduler that we do not know is read once: it may cost anything."""
+        """Read the schedule. That of a scheduler that we do not know is read once: it may cost anything, and need not be all."""
         kind = type(self.scheduler)
         is_known = kind.schedule in (Scheduler.schedule, PersistentScheduler.schedule) if hasattr(kind, "schedule") else False
         if self._looked_at and not is_known:
             return
         self._looked_at = time.monotonic()
-        found = watched(self.handle, list(self.scheduler.schedule.values()))
-        said = (declare(self.handle, one) for one in found)
+        self._take(list(self.scheduler.schedule.values()), is_known)
+
+    def _take(self, entries: list[Any], is_whole: bool) -> None:
+        found = [one for one in watched(self.handle, entries) if not runs_once(one.entry)]
+        self.paused = frozenset(one.name for one in found if getattr(one.entry, "is_paused", False))
+        said = [declare(self.handle, one) for one in found if one.name not in self.paused]
         self.declared = {str(one["name"]): steady(one, self.declared) for one in said if one is not None}
+        self._is_whole = is_whole and None not in said
 
     def dispatched(self, entry: Any, dispatch: Dispatch) -> None:
         """The message of an entry is at the broker; or its task saw to it that there is none, which is a run without anything to
@@ -110,13 +122,22 @@ class Watch:
     def ticked(self, interval: Any) -> None:
         """A round is over, and the next one begins in so many seconds."""
         self.last_tick, self.interval, self.has_ticked = time.monotonic(), interval, True
-        if self.last_tick - self._looked_at >= LOOK_EVERY:
+        if self.last_tick - self._looked_at < LOOK_EVERY:
+            return
+        if self._read is None:
             guard.run(self.look)
+        elif self._reading is None or not self._reading.is_alive():
+            self._looked_at = self.last_tick
+            self._reading = threading.Thread(target=guard.wrap(self.read), name="missedbeat-schedule", daemon=True)
+            self._reading.start()
 
     def _monitor(self, entry: Any, dispatch: Dispatch) -> str:
+        """Of one that runs once there is none: it is a task that is sent, and no schedule."""
         check = self.handle.names.checks.get(dispatch.task)
         if check is not None:
             return check
+        if not dispatch.entry:
+            return ""
         return f"entry:{dispatch.entry}" if self.handle.names.is_watched(dispatch.entry, dispatch.task) else ""
 
     def _next_due(self, entry: Any, dispatch: Dispatch) -> tuple[Any, ...]:
@@ -151,6 +172,15 @@ class Watch:
 
         self.scheduler.apply_async, self.scheduler.tick = watched_apply_async, watched_tick
 
+    # in a thread of its own
+
+    def read(self) -> None:
+        """Read a schedule that is kept elsewhere, and say it if there is anything new to it."""
+        reading = self._read() if self._read is not None else None
+        if reading is not None:
+            self._take(reading.entries, reading.is_whole)
+            self.sync()
+
     # in the thread of the heart
 
     def beat(self) -> None:
@@ -182,19 +212,23 @@ class Watch:
         return judge_beat(stalled_for, has_ticked, self.publish_error or "", self._broker.can_reach, patience)
 
     def _is_standby(self) -> bool:
-        return not self.has_ticked and "redbeat" in type(self.scheduler).__module__
+        return not self.has_ticked and waits_for_lock(self.scheduler)
 
     def sync(self) -> None:
-        """Say the whole schedule, if there is anything new to it."""
-        if not self.handle.settings.register:
+        """Say the whole schedule, if there is anything new to it; nothing before it was read."""
+        declared, paused = self.declared, self.paused
+        if not self.handle.settings.register or not (declared or paused or self._is_whole):
             return
-        entries = sorted(self.declared.values(), key=lambda said: str(said["name"]))
+        entries = sorted(declared.values(), key=lambda said: str(said["name"]))
         essence = [{**said, "schedule": {**said["schedule"], "next_due": None}} for said in entries]
+        idle = [{"name": name, "paused": True} for name in sorted(paused - declared.keys())]
+        entries, essence = entries + idle, essence + idle
         now = time.monotonic()
         if self._synced is not None and self._synced[1] == essence and now - self._synced[0] < SYNC_EVERY:
             return
         self._synced = (now, essence)
-        self.reporter.beat("schedule.sync", [("reconcile", self.handle.settings.reconcile, "entries", entries)])
+        reconcile = self.handle.settings.reconcile and self._is_whole
+        self.reporter.beat("schedule.sync", [("reconcile", reconcile, "entries", entries)])
 
     def _probe(self) -> None:
         """Whether the broker can be reached again; asked over a connection of our own, so that Beat's is left alone."""
@@ -220,7 +254,7 @@ class _Dispatching:
 
     def __init__(self, watch: Watch, entry: Any) -> None:
         self.watch, self.entry = watch, entry
-        self.dispatch = Dispatch(public_name(entry.name, entry.task), str(entry.task))
+        self.dispatch = Dispatch("" if runs_once(entry) else public_name(entry.name, entry.task), str(entry.task))
 
     def __enter__(self) -> None:
         self._token: Token[Dispatch | None] = DISPATCHING.set(self.dispatch)

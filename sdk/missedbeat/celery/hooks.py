@@ -106,7 +106,7 @@ def _eager_monitor(handle: Handle, task: str, run: str, monitor: str) -> str:
     dispatch = current_dispatch()
     if dispatch is not None and dispatch.takes(task):
         dispatch.sent, dispatch.run = task, run
-        return f"entry:{dispatch.entry}"
+        return f"entry:{dispatch.entry}" if dispatch.entry else monitor
     return monitor if handle.settings.eager else ""
 
 

@@ -14,8 +14,8 @@ from missedbeat.guard import guard
 from missedbeat.settings import Settings
 
 HEADER = "missedbeat"
-"""Of each message that we mark. "e": the name of the Beat entry; "p": when it was published, in milliseconds; "m": the monitor,
-of a run that no entry started and that is published again."""
+"""Of each message that we mark. "e": the name of the Beat entry, empty where that runs once and has no monitor; "p": when it was
+published, in milliseconds; "m": the monitor, of a run that no entry started and that is published again."""
 
 LONGEST = 200
 KNOWN_KEPT = 10_000
@@ -81,7 +81,8 @@ class Names:
 
     def _entry_by_task(self, task: str, headers: Mapping[str, Any]) -> str:
         """Beat sent it (Celery 5.7 says so) without our header: known if only one entry has this task."""
-        if not headers.get("celery_beat_task"):
+        ours = headers.get(HEADER)
+        if not headers.get("celery_beat_task") or (isinstance(ours, dict) and "e" in ours):
             return ""
         if self._only_entries is None:
             self._only_entries = _only_entries(self._app.conf.beat_schedule or {})
@@ -91,8 +92,9 @@ class Names:
 def entry_in(headers: Mapping[str, Any], task: str) -> str:
     """The entry that the headers of a message name: ours, or that of django-celery-beat."""
     ours = headers.get(HEADER)
-    entry = ours.get("e") if isinstance(ours, dict) else None
-    return str(entry) if entry else public_name(headers.get("periodic_task_name") or "", task)
+    if isinstance(ours, dict) and "e" in ours:
+        return str(ours["e"] or "")
+    return public_name(headers.get("periodic_task_name") or "", task)
 
 
 def _monitor_in(headers: Mapping[str, Any]) -> str:

@@ -212,3 +212,42 @@ async def test_a_message_leads_to_the_page_of_its_incident(world: World, browser
     page = await browser.see(link.removeprefix("http://missedbeat.test"))
     assert page.status == 200
     assert "nightly backup: incident" in page.text
+
+
+async def test_a_false_alarm_is_no_downtime(world: World, browser: Browser, owner: Person) -> None:
+    """Late news: the page of the incident says so, that of the check counts nothing, and the file for spreadsheets neither."""
+    check = await world.check(name="nightly backup", timeout=3600, grace=60)
+    await world.ping(check)
+    await world.advance(3 * 3600)
+    await world.sweep()
+    headers = {"x-api-key": world.project.api_key}
+    for minutes in (121, 62, 3):
+        at = (await world.now() - timedelta(minutes=minutes)).isoformat()
+        assert (await world.ping(check, params={"at": at}, headers=headers)).status_code == 200
+    mine = f"/projects/{world.project.id}"
+    page = await browser.see(f"{mine}/incidents/{await incident_of(world, check)}")
+    assert "it was a false alarm" in page.text
+    assert "the news of that came late" in page.text
+    assert "false alarm" in (await browser.see(f"{mine}/incidents")).text
+    shown = await browser.see(f"{mine}/monitors/{unique_key(UUID(check['uuid']))}")
+    assert "never down" in shown.html
+    assert "100 %" in shown.text
+    (line,) = csv.DictReader(StringIO((await browser.see(f"{mine}/incidents.csv")).html))
+    assert (line["seconds"], line["closed_by"], line["fine_until"]) == ("0", "withdrawn", line["closed_at"])
+
+
+async def test_an_alarm_that_late_news_puts_off_counts_from_then(world: World, browser: Browser, owner: Person) -> None:
+    """Two hours of five were none."""
+    check = await world.check(name="nightly backup", timeout=3600, grace=60)
+    await world.ping(check)
+    await world.advance(6 * 3600)
+    await world.sweep()
+    headers = {"x-api-key": world.project.api_key}
+    for hours in (5, 4):
+        at = (await world.now() - timedelta(hours=hours)).isoformat()
+        await world.ping(check, params={"at": at}, headers=headers)
+    mine = f"/projects/{world.project.id}"
+    page = await browser.see(f"{mine}/incidents/{await incident_of(world, check)}")
+    assert "for 2 h 59 min" in page.text
+    assert "Until then all had been well" in page.text
+    assert "down 2 h 59 min" in (await browser.see(f"{mine}/monitors/{unique_key(UUID(check['uuid']))}")).html

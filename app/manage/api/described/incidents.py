@@ -21,6 +21,9 @@ class Incident(BaseModel):
     closed_at: str | None
     closed_by: str | None = Field(examples=["heard"])
     acknowledged_at: str | None
+    fine_until: str | None = Field(
+        description="Late news showed that the check was fine until then; until it closed, where it was a false alarm"
+    )
 
 
 class Incidents(BaseModel):

@@ -1,0 +1,206 @@
+"""The buffer of a process that has a spool: a thread moves into files what hooks have put down, and out of them what is sent.
+
+It alone reads and writes; hooks and the thread that sends take nothing but what lies ready in memory. So a disk that hangs holds
+up neither a job nor a heartbeat.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Union
+
+from missedbeat.bell import Bell
+from missedbeat.buffer import Buffer, Waiting
+from missedbeat.event import SYNC, Event, Told
+from missedbeat.guard import guard
+from missedbeat.settings import Settings
+from missedbeat.spool import Line, Spool
+from missedbeat.spool_file import SpoolFile
+
+GATHERING = 0.05
+LOOKING = 30.0
+AT_ONCE = 500
+READY = 3_000
+STUCK = 3.0
+CLOSING = 0.5
+MOMENT = 0.02
+
+Write = Callable[[Waiting], Union[bytes, None]]
+
+
+class KeptBuffer(Buffer):
+    """What hooks append is in a file a fraction of a second later, and stays there until the server has it. `name`: no other
+    process has it; `write`: the text of an event, None where it shall not be sent; `on_found`: called when something from before
+    waits to be sent."""
+
+    def __init__(self, settings: Settings, name: str, write: Write, on_ready: Callable[[], None]) -> None:
+        super().__init__(settings.max_buffer)
+        self._write, self._on_ready = write, on_ready
+        self._spool = Spool(settings, name, self.drop)
+        self._ready: deque[Line] = deque()
+        self._out: dict[SpoolFile, tuple[int, int]] = {}
+        self._arrived: deque[dict[SpoolFile, tuple[int, int]]] = deque()
+        self._bell = Bell()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._asleep = self._closed = self._is_moving = False
+        self._at_work_since: float | None = None
+        self._look_at = 0.0
+
+    # for hooks
+
+    def append(self, event: Waiting) -> None:
+        """Take one more."""
+        super().append(event)
+        self._ring()
+
+    def beat(self, kind: str, events: Sequence[Event]) -> None:
+        """As without a spool: heartbeats are not kept on disk."""
+        super().beat(kind, events)
+        self._ring()
+
+    # for the thread that sends
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, in files neither. Asked in the order in which events move on, so that none slips by."""
+        return super().is_empty and not (self._is_moving or self._spool.has_more or self._ready or self._arrived)
+
+    def take(self) -> Waiting | None:
+        """The schedule; else what lies ready; from memory only what cannot be written."""
+        for sync in self._beats.pop(SYNC, ()):
+            return sync
+        if not self._ready and not self._is_bypassed() and not self.is_empty:
+            self._ring()
+            time.sleep(MOMENT)
+        try:
+            line = self._ready.popleft()
+        except IndexError:
+            return self.oldest() if self._is_bypassed() else None
+        _, lines = self._out.get(line.file, (0, 0))
+        self._out[line.file] = line.position, lines + 1
+        return line.told
+
+    def settled(self) -> None:
+        """All that was taken has arrived, or is given up."""
+        out, self._out = self._out, {}
+        if out:
+            self._arrived.append(out)
+            self._ring()
+
+    # its end
+
+    def store(self) -> None:
+        """What waits in memory is in a file, or half a second is over, or there is none."""
+        until = time.monotonic() + CLOSING
+        while (len(self) or self._is_moving) and time.monotonic() < until and not self._is_bypassed():
+            self._ring()
+            time.sleep(MOMENT)
+
+    def close(self) -> None:
+        """The thread writes what waits, and leaves the files to others."""
+        self._closed = True
+        self._bell.ring()
+        if self._thread is not None:
+            self._thread.join(timeout=CLOSING)
+
+    def abandon(self) -> None:
+        """In a process that was forked: the files are the other one's."""
+        self._spool.close()
+
+    # the thread
+
+    def _ring(self) -> None:
+        if self._thread is None:
+            self._start()
+        elif self._asleep:
+            self._asleep = False
+            self._bell.ring()
+
+    def _start(self) -> None:
+        if not self._starting.acquire(blocking=False):
+            return  # somebody else is at it, and may be a greenlet: waiting here would wait for ever
+        try:
+            if self._thread is None and not self._closed:
+                thread = threading.Thread(target=self._run, name="missedbeat-spool", daemon=True)
+                thread.start()
+                self._thread = thread
+                self._bell.ring()  # for whoever came meanwhile
+        finally:
+            self._starting.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            guard.run(self.work_once)
+            self._wait()
+        guard.run(self.work_once)
+        self._spool.close()
+
+    def _wait(self) -> None:
+        self._asleep = True
+        if (
+            not (len(self) and self._spool.is_usable) and not self._arrived
+        ):  # asked again: whoever came before we slept did not ring
+            self._bell.wait(LOOKING)
+        self._asleep = False
+        if not self._closed:
+            time.sleep(GATHERING)
+
+    def work_once(self) -> None:
+        """Everything that there is to do now, in files."""
+        self._at_work_since = time.monotonic()
+        try:
+            self._keep()
+            self._settle()
+            self._look()
+            self._fill()
+        finally:
+            self._at_work_since, self._is_moving = None, False
+
+    def _keep(self) -> None:
+        """What waits in memory goes into a file."""
+        while len(self) and self._spool.is_usable:
+            self._is_moving = True
+            waiting: list[Told] = []
+            while len(waiting) < AT_ONCE and (event := self.oldest()) is not None:
+                text = self._write(event)
+                if text is not None:
+                    waiting.append(Told(event.type, event.ts, text, final=True))
+            if waiting and not self._spool.write(waiting):
+                self.put_back(waiting)
+        self._is_moving = False
+
+    def _settle(self) -> None:
+        arrived = len(self._arrived)
+        for out in list(self._arrived)[:arrived]:
+            for file, (position, lines) in out.items():
+                self._spool.settle(file, position, lines)
+        self._spool.tidy()
+        for _ in range(arrived):
+            self._arrived.popleft()
+
+    def _look(self) -> None:
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOKING
+        self._spool.look()
+
+    def _fill(self) -> None:
+        """Have ready what is to be sent next. What others left behind is news for the thread that sends."""
+        while len(self._ready) < READY:
+            self._is_moving = True
+            line = self._spool.read()
+            if line is None:
+                break
+            self._ready.append(line)
+        self._is_moving = False
+        if self._ready:
+            self._on_ready()
+
+    def _is_bypassed(self) -> bool:
+        """Whether memory is all there is: nothing can be written, or the disk hangs."""
+        since = self._at_work_since
+        return (since is not None and time.monotonic() - since > STUCK) or not self._spool.is_usable
