@@ -115,7 +115,7 @@ async def shown_on_pages(world: World, browser: Browser, word: str) -> dict[str,
     (incident,) = await world.rows("SELECT id FROM incidents")
     channel = (await world.rows("SELECT id FROM channels WHERE kind = 'webhook' ORDER BY created_at, id"))[0]
     ids = {"{project}": str(world.project.id), "{incident}": str(incident["id"]), "{channel}": str(channel["id"])}
-    for template in sorted({path for path in paths if "static" not in path and not path.endswith(".csv")}):
+    for template in sorted({path for path in paths if "static" not in path and not path.endswith((".csv", ".json"))}):
         path = template
         for name, value in ids.items():
             path = path.replace(name, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,12 +40,13 @@ def register(
 def watch(scheduler: Any, monitors: Mapping[str, Monitor] | None = None) -> None:
     """The same for all jobs that a `CronScheduler` has by now; `monitors`: limits by the `name` of the job."""
     for job in scheduler.get_jobs():
-        guard.run(_mark, job, (monitors or {}).get(job.name))
+        guard.run(_mark, job, monitors or {})
 
 
-def _mark(job: Any, monitor: Monitor | None) -> None:
-    _declare(job.name, job, monitor)
-    job.job_options["meta"] = {**(job.job_options.get("meta") or {}), MARK: job.name}
+def _mark(job: Any, monitors: Mapping[str, Monitor]) -> None:
+    key = getattr(job, "name", "") or job.func_name  # before RQ 3 they have no names
+    _declare(key, job, monitors.get(key))
+    job.job_options["meta"] = {**(job.job_options.get("meta") or {}), MARK: key}
 
 
 def _declare(key: str, job: Any, monitor: Monitor | None) -> None:
@@ -65,7 +65,7 @@ def describe(job: Any) -> dict[str, Any] | None:
     fields = croniter(job.cron).expanded
     if len(fields) != len(SPANS) or not all(one == "*" or isinstance(one, int) for found in fields for one in found):
         return None
-    zone = next((zone for zone in (zone_here(), "UTC") if zone and _fits(fields, job.next_enqueue_time, zone)), None)
+    zone = _zone()
     if zone is None:
         return None
     if "*" in fields[2] or "*" in fields[4]:
@@ -74,10 +74,8 @@ def describe(job: Any) -> dict[str, Any] | None:
     return {"kind": "cron", "expression": " ".join(",".join(map(str, found)) for found in fields), "zone": zone}
 
 
-def _fits(fields: Any, instant: datetime, zone: str) -> bool:
-    """Whether RQ reads the expression in this zone: that of the machine, or UTC, as older ones do."""
-    due = instant.astimezone(ZoneInfo(zone))
-    values = due.minute, due.hour, due.day, due.month, due.isoweekday() % 7
-    fits = ["*" in found or value in found for found, value in zip(fields, values)]
-    is_either = "*" not in fields[2] and "*" not in fields[4]
-    return all((fits[0], fits[1], fits[3], fits[2] or fits[4] if is_either else fits[2] and fits[4]))
+def _zone() -> str | None:
+    """The zone in which this RQ reads expressions: that of the machine, or UTC before RQ 3; None if that has no name."""
+    at_three: Any = rq_cron.CronJob("default", func_name="probe", cron="0 3 * * *").next_enqueue_time
+    zones = [zone for zone in (zone_here(), "UTC") if zone is not None]
+    return next((zone for zone in zones if at_three.astimezone(ZoneInfo(zone)).hour == 3), None)

@@ -30,7 +30,7 @@ async def test_a_first_ping_turns_the_page_up_and_silence_down_without_a_reload(
         path = line.split('"')[1].split("/ping/")[1]
         assert (await world.client.get(f"/ping/{path}")).status_code == 201
         await expect(page.locator(".standing")).to_contain_text("1 up")
-        await world.advance(86400 + 3600 + 1)
+        await world.advance(86400 + 3600 + 10)
         await world.sweep()
         await expect(page.locator(".standing")).to_contain_text("1 down")
         await expect(page.locator(".incident")).to_contain_text("my-first-job")

@@ -145,7 +145,8 @@ def test_its_jobs_are_checks_and_each_run_is_told(tmp_path: Path, slow: str) -> 
         assert starts.keys() == ends.keys()
         assert all(starts[name]["run"] == ends[name]["run"] for name in ends)
         dues = said["work"]["schedule"]["next_due"], starts["work"].get("next_due", 0)
-        assert max(dues) > ends["work"]["ts"], "the time after it, which only APScheduler knows"
+        if not slow:  # else the program may be over before it hears of the start, with which that is said
+            assert max(dues) > ends["work"]["ts"], "the time after it, which only APScheduler knows"
         assert len(collector.of("run")) == 10
 
 
@@ -238,6 +239,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.prove
 def test_a_scheduler_that_is_killed_is_told_and_so_is_its_return(service: Service, tmp_path: Path) -> None:
     """Down for the run that died with it, up with the first run of the next process."""
     text = """

@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
+
 from tests.sdk.brokers import tied
 from tests.sdk.collector import Collector
 from tests.sdk.scripts import environment
@@ -135,6 +137,7 @@ def test_each_message_of_a_watched_actor_is_a_run_and_its_retries_are_tries(tmp_
         assert errors.count("missedbeat=… knows no color") == 1
 
 
+@pytest.mark.prove
 def test_a_worker_that_is_killed_has_said_what_lived_with_it(tmp_path: Path, redis_url: str) -> None:
     """Its heartbeats list the run, and end with it."""
     with Collector() as collector:

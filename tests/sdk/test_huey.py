@@ -100,7 +100,7 @@ def consumer(folder: Path, url: str, kind: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["process", "thread"])
+@pytest.mark.parametrize("kind", ["process", pytest.param("thread", marks=pytest.mark.prove)])
 def test_each_run_is_told_as_huey_ends_it(tmp_path: Path, redis_url: str, kind: str) -> None:
     """Of periodic tasks, and those that are named; in threads, where a timeout ends nothing by itself, and in processes."""
     with Collector() as collector:

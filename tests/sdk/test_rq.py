@@ -115,7 +115,7 @@ def test_each_job_that_says_so_is_told_however_its_work_horse_ends(tmp_path: Pat
         assert start["wait_ms"] >= 0
 
 
-@pytest.mark.parametrize("worker", ["Worker", "SimpleWorker"])
+@pytest.mark.parametrize("worker", ["Worker", pytest.param("SimpleWorker", marks=pytest.mark.prove)])
 def test_a_job_that_is_tried_again_is_no_failure_before_its_last_try(tmp_path: Path, redis_url: str, worker: str) -> None:
     """By RQ's own `Retry`, of a job that raises, returns it, or is killed."""
     text = """

@@ -132,6 +132,9 @@ def send_to_sign_in(app: FastAPI) -> None:
 
 
 async def _sign_in_first(request: Request, _: Exception) -> Response:
+    """A stream is not sent anywhere: 204 ends it, and its page finds out."""
+    if request.headers.get("accept", "") == "text/event-stream":
+        return Response(status_code=204, headers=HEADERS)
     return go_to(request, leading_to("/login", _asked(request) if request.method in ("GET", "HEAD") else "/"))
 
 

@@ -68,7 +68,7 @@
     mine.addEventListener("open", () => say("live"));
     mine.addEventListener("changed", refresh);
     mine.addEventListener("error", () => {
-      if (mine.readyState === EventSource.CLOSED) return lose();
+      if (mine.readyState === EventSource.CLOSED) return lose(), refresh(); // signed out, or too many: the page knows
       setTimeout(() => mine === stream && mine.readyState !== EventSource.OPEN && say("trying"), SOON); // it tries by itself
     });
   }

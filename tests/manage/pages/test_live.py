@@ -65,6 +65,7 @@ async def test_a_browser_that_comes_again_is_told_at_once_what_it_missed(world: 
     assert page.html.startswith("retry: 1000\n\nid: ")
     async with Browser(world) as stranger:
         assert (await stranger.see(path)).goes_to.startswith("/login")
+        assert (await stranger.see(path, accept="text/event-stream")).status == 204
     await world.run("DELETE FROM memberships")
     assert (await browser.see(path)).status == 404
 
