@@ -29,6 +29,7 @@ from app.store.migrate import migrate
 from tests.faults.history import Line
 from tests.faults.proxy import Proxy
 from tests.journeys.running import environment
+from tests.processes import standing_still
 from tests.receivers import HttpReceiver
 
 T = TypeVar("T")
@@ -151,13 +152,8 @@ class Rig:
     def freeze(self, part: str, seconds: float) -> None:
         """SIGSTOP for so long, then SIGCONT."""
         began = time.time()
-        frozen = self.processes(part)
-        for each in frozen:
-            each.suspend()
-        time.sleep(seconds)
-        for each in frozen:
-            with suppress(psutil.NoSuchProcess):
-                each.resume()
+        with standing_still(self.server.pid if part == "postgres" else self.pids[part]):
+            time.sleep(seconds)
         self.note("freeze", part, began)
 
     def note(self, what: str, victim: str, began: float) -> None:

@@ -14,6 +14,7 @@ from tests.faults.ending import hold, settle
 from tests.faults.history import Crowd, History
 from tests.faults.jobs import Hook, crowded
 from tests.faults.rig import Rig, measured, rigged, seed
+from tests.processes import over
 
 POINTS = {
     "web": ("record.locked", "record.decided", "record.guarded", "record.committed"),
@@ -31,7 +32,7 @@ def strike(rig: Rig, part: str, point: str, action: str) -> None:
     rig.kill(part, MISSEDBEAT_FAILPOINTS=f"{point}={action}")
     process = psutil.Process(rig.pids[part])
     if action == "kill":
-        rig.until(lambda: not process.is_running(), PATIENCE, f"{point} was not passed")
+        rig.until(lambda: over(process.pid), PATIENCE, f"{point} was not passed")
         rig.start(part)
     elif action == "stop":
         rig.until(lambda: process.status() == psutil.STATUS_STOPPED, PATIENCE, f"{point} was not passed")

@@ -23,7 +23,7 @@ from tests.faults.ending import hold, settle
 from tests.faults.history import Crowd, History
 from tests.faults.jobs import Hook, crowded
 from tests.faults.rig import Rig, measured, rigged, seed
-from tests.journeys.running import Service, serving, until
+from tests.journeys.running import Service, gone, serving, until
 
 SIZE = 192_000_000  # bytes of the disk: a cluster and its log fit well
 FILE = 1_000_000  # bytes of a file where only files are limited
@@ -129,11 +129,6 @@ async def heard(service: Service, path: str) -> bool:
         return False
 
 
-async def dead(process: psutil.Process) -> bool:
-    """Whether it is."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 @pytest.mark.prove
 @pytest.mark.anyio
 async def test_serve_outlives_a_full_disk_on_which_postgresql_cannot_start(tmp_path: Path) -> None:
@@ -146,7 +141,7 @@ async def test_serve_outlives_a_full_disk_on_which_postgresql_cannot_start(tmp_p
             postgres = service.children("postgres")[0]
             disk.fill(postgres)
             ask_for_more(dsn)
-            await until(lambda: dead(postgres), 30)
+            await until(lambda: gone(postgres.pid), 30)
             await asyncio.sleep(4)
             assert service.process.poll() is None, "serve gave up"
             assert not await heard(service, path)

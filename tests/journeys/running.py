@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+
+from tests.processes import over
 
 PATIENCE = 20  # tries
 COMMAND = str(Path(sys.executable).with_name("missedbeat-server"))
@@ -120,7 +122,7 @@ async def until(true: Callable[[], Coroutine[Any, Any, Any]], within: float) -> 
 
 async def gone(pid: int) -> bool:
     """Whether no such process is alive."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return over(pid)
 
 
 @asynccontextmanager
@@ -153,5 +155,7 @@ async def serving(data: Path, *words: str, **settings: str) -> AsyncIterator[Ser
 
 
 def _command(process: psutil.Process) -> str:
-    program, *words = process.cmdline() or [""]
-    return " ".join([Path(program).name, *words])
+    with suppress(psutil.NoSuchProcess):
+        program, *words = process.cmdline() or [""]
+        return " ".join([Path(program).name, *words])
+    return ""

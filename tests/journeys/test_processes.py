@@ -18,6 +18,7 @@ import pytest
 from app.store import embedded
 from tests.faults.rig import measured
 from tests.journeys.running import COMMAND, Service, environment, gone, serving, until
+from tests.processes import over, standing_still
 from tests.receivers import HttpReceiver
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +131,7 @@ async def test_ctrl_c_stops_all_of_it_and_a_killed_parent_leaves_nobody_behind(t
             service.process.send_signal(number)
             assert service.process.wait(20) == (-9 if number == signal.SIGKILL else 0)
             async with asyncio.timeout(20):
-                while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family):
+                while not all(over(p.pid) for p in family):
                     await asyncio.sleep(0.05)
     async with serving(tmp_path / "data") as service:
         assert (await service.api("GET", "checks/"))["checks"][0]["slug"] == "kept"
@@ -205,15 +206,8 @@ async def test_pings_are_accepted_again_within_seconds_of_a_frozen_database(tmp_
     async with serving(tmp_path / "data") as service:
         check = await service.api("POST", "checks/", {"name": "x", "timeout": 3600, "grace": 60})
         path = check["ping_url"].removeprefix(service.base_url)
-        postmaster = service.children("postgres")[0]
-        frozen = [postmaster, *postmaster.children(recursive=True)]
-        for process in frozen:
-            process.suspend()
-        try:
+        with standing_still(service.children("postgres")[0].pid):
             answers = await asyncio.gather(*(service.client.get(path) for _ in range(20)))
-        finally:
-            for process in frozen:
-                process.resume()
         assert {a.status_code for a in answers} == {503}
         assert all("retry-after" in a.headers for a in answers)
 

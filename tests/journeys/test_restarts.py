@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from app.store import embedded
-from tests.journeys.running import COMMAND, Service, environment, serving, until
+from tests.journeys.running import COMMAND, Service, environment, gone, serving, until
+from tests.processes import over
 from tests.receivers import HttpReceiver, Reply
 
 pytestmark = pytest.mark.anyio
@@ -155,17 +156,12 @@ async def restart_each(service: Service, parts: Parts) -> None:
     for process in (*service.children("web"), *service.children("worker")):
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(psutil.wait_procs, [process], 20)
-        assert await ended(process)
+        assert over(process.pid)
         await until(lambda: webs_ticking(service, 3), 40)
     for name in ("web", "worker"):
         await parts.stop(name)
         await parts.start(name)
         await until(lambda: webs_ticking(service, 3), 40)
-
-
-async def ended(process: psutil.Process) -> bool:
-    """Whether it is gone."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 async def roll(folder: Path, rounds: int) -> None:
@@ -228,7 +224,7 @@ async def test_a_worker_that_stops_gives_back_what_it_could_not_send(tmp_path: P
             await hook.heard(1, within=15)
             (worker,) = service.children("worker")
             os.kill(worker.pid, signal.SIGTERM)
-            await until(lambda: ended(worker), 20)
+            await until(lambda: gone(worker.pid), 20)
             await hook.heard(2, within=20)
             first, second = (request.headers["webhook-id"] for request in hook.requests)
             assert first == second
@@ -267,7 +263,7 @@ async def test_a_connection_without_a_request_yet_is_answered_by_a_web_process_t
             assert await silent.read() == b""
             for writer in (fresh, mute, kept):
                 await hang_up(writer)
-            await until(lambda: ended(web), 10)
+            await until(lambda: gone(web.pid), 10)
             await service.ready()
     finally:
         server.stop()

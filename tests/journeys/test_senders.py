@@ -2,33 +2,21 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from app.store import embedded
 from tests.journeys.running import COMMAND, Service, environment, gone, serving, until
+from tests.processes import standing_still
 from tests.receivers import HttpReceiver, Reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.prove, pytest.mark.timeout(300)]
 
 LEASE = 30  # seconds
-
-
-@contextmanager
-def frozen(*processes: psutil.Process) -> Iterator[None]:
-    """These stand still meanwhile."""
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
 
 
 @asynccontextmanager
@@ -91,7 +79,7 @@ async def test_a_sender_that_wakes_after_its_lease_changes_nothing(tmp_path: Pat
         await alert(service, "x")
         await hook.heard(1, within=30)
         (zombie,) = service.children("worker")
-        with frozen(zombie):
+        with standing_still(zombie.pid):
             other = subprocess.Popen([COMMAND, "worker"], env=environ)
             await until(lambda: all_delivered(service, channel), LEASE + 60)
         (before,) = await deliveries(service, channel)
@@ -109,9 +97,9 @@ async def test_sweeper_and_sender_go_on_once_a_frozen_database_does(tmp_path: Pa
     async with HttpReceiver() as hook, serving(tmp_path / "data") as service:
         await service.api("POST", "channels/", {"kind": "webhook", "name": "hook", "url": hook.url()})
         (worker,) = service.children("worker")
-        postmaster = service.children("postgres")[0]
+        postmaster = service.children("postgres")[0].pid
         for n in range(3):
-            with frozen(postmaster, *postmaster.children(recursive=True)):
+            with standing_still(postmaster):
                 await asyncio.sleep(15)
             await service.ready(within=20)
             await alert(service, str(n))

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.errors import BadSettings, Unavailable
 from app.store.embedded import Running, Server, borrowed, dsn_of_running, find_binaries, start
 from app.store.embedded_folder import Folder, socket_folder
+from tests.processes import over
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -123,11 +124,6 @@ def parents_of_postgres(root: Path) -> set[int]:
         with suppress(psutil.NoSuchProcess):  # such as a worker of autovacuum
             found.add(process.ppid())
     return found
-
-
-def has_ended(pid: int) -> bool:
-    """Gone, or a zombie that init has yet to reap."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def wait_until(true: Callable[[], object], seconds: float = 10) -> None:
@@ -277,7 +273,7 @@ def test_a_killed_supervisor_takes_postgresql_along_and_the_next_start_waits_for
         go_on.start()
         try:
             with running(made) as server:
-                assert has_ended(supervisor.postmaster)
+                assert over(supervisor.postmaster)
                 assert server.dsn == supervisor.dsn
                 assert kept(server.dsn) == [1]
         finally:

@@ -1,11 +1,9 @@
 """Connections to a server that freezes, dies and comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -13,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from app.store import embedded
 from app.store.engine import Sessions, make_engine, make_sessions
 from tests.faults.proxy import HOLE, PASS, QUIET, Proxy
+from tests.processes import standing_still
 
 pytestmark = pytest.mark.anyio
 
@@ -28,20 +27,6 @@ async def server(tmp_path: Path, anyio_backend: str) -> AsyncIterator[embedded.S
         yield running
     finally:
         running.stop()
-
-
-@contextmanager
-def frozen(server: embedded.Server) -> Iterator[None]:
-    """Every process of the server stands still; connections stay open and answer nothing."""
-    postmaster = psutil.Process(server.pid)
-    family = [postmaster, *postmaster.children(recursive=True)]
-    for process in family:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in family:
-            process.resume()
 
 
 async def answers(sessions: Sessions) -> bool:
@@ -62,7 +47,7 @@ async def test_nobody_hangs_on_a_frozen_database(server: embedded.Server, purpos
     sessions = make_sessions(engine)
     try:
         assert all(await asyncio.gather(answers(sessions), answers(sessions)))
-        with frozen(server):
+        with standing_still(server.pid):
             assert not any(await asyncio.gather(*(answers(sessions) for _ in range(4))))
         async with asyncio.timeout(NEVER):
             while not await answers(sessions):
@@ -80,7 +65,7 @@ async def test_a_statement_under_way_when_the_database_freezes_is_cut(server: em
         async with asyncio.timeout(NEVER):
             async with sessions() as session:
                 await session.execute(text("SELECT 1"))
-                with frozen(server), pytest.raises(SQLAlchemyError):
+                with standing_still(server.pid), pytest.raises(SQLAlchemyError):
                     await session.execute(text("SELECT 2"))
         assert await answers(sessions) or await answers(sessions)
     finally:
