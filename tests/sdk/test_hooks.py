@@ -6,8 +6,11 @@ import gc
 import logging
 import subprocess
 import sys
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
@@ -16,7 +19,7 @@ from typing import Any
 import missedbeat
 import pytest
 from celery import Celery, Task
-from celery.app.trace import build_tracer
+from celery.app.trace import build_tracer, trace_task
 from celery.backends.cache import CacheBackend
 from celery.exceptions import Ignore, Reject
 from celery.worker import state
@@ -174,6 +177,25 @@ def test_a_result_that_cannot_be_stored_does_not_change_what_became_of_the_task(
     """Celery tells no success and no failure then; the job did what it did."""
     *_, end = trace(shop(backend=Away), task)
     assert (end["type"], end[field]) == (kind, words)
+
+
+@pytest.mark.filterwarnings("ignore:.*Exception raised outside body:RuntimeWarning")
+def test_nor_does_it_where_many_tasks_run_at_once() -> None:
+    """As in a pool of threads or greenlets: Celery says last that it failed itself, when many others have begun meanwhile."""
+    app, count = shop(backend=Away), 120
+    all_began = threading.Barrier(count)
+
+    @app.task(name="waits", shared=False)
+    def waits() -> None:
+        all_began.wait(30)
+
+    def run(number: int) -> None:
+        message = {"id": f"run {number}", "retries": 0, "delivery_info": {}, "missedbeat": {"e": "nightly", "p": 1}}
+        trace_task(app.tasks["waits"], f"run {number}", [], {}, message, app=app)
+
+    with capture() as events, ThreadPoolExecutor(count) as pool:
+        list(pool.map(run, range(count)))
+    assert Counter(event["type"] for event in events) == {"run.started": count, "run.succeeded": count}
 
 
 def test_two_entries_of_one_task_are_told_apart_by_what_travels_with_the_message() -> None:

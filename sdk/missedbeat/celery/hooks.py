@@ -34,8 +34,8 @@ ENDS = {
     "REJECTED": "run.rejected",
 }  # fmt: skip
 
-_begun: deque[tuple[str, int]] = deque(maxlen=100)
-"""What began in this process of late: whatever fails outside of these failed before it began."""
+_ended: deque[tuple[str, int]] = deque(maxlen=1000)
+"""What ended in this process of late: what Celery fails of itself after that has been told. All else failed before it began."""
 
 
 class Mark(NamedTuple):
@@ -97,7 +97,6 @@ def on_prerun(task_id: Any = None, task: Any = None, **_: Any) -> None:
         return
     mark = headers[MARK] = Mark(monitor, handle.reporter.new_execution(), time.monotonic())
     att = request.retries or 0
-    _begun.append((task_id, att))
     handle.reporter.record("run.started", monitor, task_id, att, mark.x, _circumstances(handle, request))
 
 
@@ -117,6 +116,7 @@ def on_postrun(task_id: Any = None, task: Any = None, retval: Any = None, state:
     handle = handle_of(task.app)
     if mark is None or handle is None or handle.reporter is None:
         return
+    _ended.append((task_id, request.retries or 0))
     kind, more = _end(handle, request, str(state) if state else "", retval)
     said = request.__dict__.get(SAID)
     more = (*more, *said.news()) if said is not None else more
@@ -140,7 +140,7 @@ def on_internal_error(sender: Any = None, task_id: Any = None, request: Any = No
     if handle is None or handle.reporter is None or not isinstance(request, dict):
         return
     att = request.get("retries") or 0
-    if (task_id, att) in list(_begun):
+    if (task_id, att) in list(_ended):
         return
     monitor = handle.names.monitor_of(sender.name, request)
     if monitor:
