@@ -110,8 +110,8 @@ def worker(folder: Path, *options: str, broker: str, url: str | None, concurrenc
     """A prefork worker; `with` starts it and waits until it takes tasks."""
     number = len(list(folder.glob("worker*.log")))
     named = ["-n", f"{queue}{number}@test", "-c", str(concurrency), "--without-gossip", "--without-mingle"]
-    told["conf"] = {"task_default_queue": queue, **(told.get("conf") or {})}
-    return CeleryProcess(folder, "worker", *named, *options, broker=broker, url=url, ready=" ready.", **told)
+    told = {"ready": " ready.", **told, "conf": {"task_default_queue": queue, **(told.get("conf") or {})}}
+    return CeleryProcess(folder, "worker", *named, *options, broker=broker, url=url, **told)
 
 
 def beat(folder: Path, *options: str, broker: str, url: str | None, **told: Any) -> CeleryProcess:

@@ -1,5 +1,7 @@
 """`missedbeat probe`: real workers and Beats in each state that orchestrators get wrong, asked by the program that these run."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from missedbeat.celery.vital import Facts, judge_beat, judge_worker
 
 from tests.sdk.brokers import Redis
@@ -15,6 +18,7 @@ from tests.sdk.celery_processes import CeleryProcess, beat, client, wait_until, 
 from tests.sdk.collector import Collector
 from tests.sdk.scripts import environment
 
+POOLS = (("-P", "threads"), ("-P", "solo"), ("-P", "gevent"), ("-P", "eventlet"))
 OFFLINE = {"MISSEDBEAT_OFFLINE": "1", "MISSEDBEAT_PROBE_PATIENCE": "3"}
 Answer = tuple[int, str]
 
@@ -53,7 +57,7 @@ def stays(path: Path, *options: str, code: int, seconds: float = 5.0) -> None:
 
 def watched(start: Callable[..., CeleryProcess], folder: Path, *options: str, broker: str, **told: Any) -> CeleryProcess:
     """A worker or Beat that writes the file `probe` in its folder."""
-    told |= {**OFFLINE, "MISSEDBEAT_PROBE": str(folder / "probe")}
+    told = {**OFFLINE, **told, "MISSEDBEAT_PROBE": str(folder / "probe")}
     return start(folder, *options, broker=broker, url="http://127.0.0.1:9", **told)
 
 
@@ -64,7 +68,7 @@ def any_broker(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("options", [
-    ("--without-heartbeat",), *(pytest.param(more, marks=pytest.mark.prove) for more in ((), ("-P", "threads"), ("-P", "solo"))),
+    ("--without-heartbeat",), *(pytest.param(more, marks=pytest.mark.prove) for more in ((), *POOLS)),
 ])  # fmt: skip
 def test_a_worker_that_waits_for_tasks_is_alive_and_ready(any_broker: str, tmp_path: Path, options: tuple[str, ...]) -> None:
     """With or without Celery's own heartbeats, which say nothing of it; before it begins and after its end it is not."""
@@ -101,9 +105,14 @@ def test_a_worker_whose_loop_stands_still_is_dead(any_broker: str, tmp_path: Pat
         says(tmp_path / "probe", code=0, words="takes tasks")
 
 
-def test_a_worker_that_takes_nothing_while_messages_wait_is_dead(any_broker: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [
+    (), *(pytest.param(("-P", pool), marks=pytest.mark.prove) for pool in ("threads", "gevent", "eventlet")),
+])  # fmt: skip
+def test_a_worker_that_takes_nothing_while_messages_wait_is_dead(
+    any_broker: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     """Connected, with a loop that turns. As long as nothing waits nobody can tell, and nothing is lost."""
-    with watched(worker, tmp_path, broker=any_broker), client(any_broker) as app:
+    with watched(worker, tmp_path, *options, broker=any_broker), client(any_broker) as app:
         says(tmp_path / "probe", code=0, words="takes tasks")
         app.control.broadcast("takes_nothing")
         stays(tmp_path / "probe", code=0, seconds=5)
@@ -134,6 +143,48 @@ def test_while_the_broker_is_away_a_worker_is_alive_and_not_ready(own_redis: Red
 
 
 @pytest.mark.prove
+def test_a_worker_that_waits_in_the_middle_of_a_word_to_its_broker_is_alive(own_redis: Redis, tmp_path: Path) -> None:
+    """Its loop stands still, and a restart would mend nothing: the broker answers nobody."""
+    told = {"conf": {"task_acks_late": True}}
+    with watched(worker, tmp_path, broker=own_redis.url(), **told) as process, client(own_redis.url()) as app:
+        says(tmp_path / "probe", code=0, words="takes tasks")
+        done = tmp_path / "done"
+        app.send_task("sleeps", [1, str(done)])
+        wait_until(done.exists)
+        own_redis.freeze()
+        says(tmp_path / "probe", "--ready", code=1, words="its broker cannot be reached")
+        stays(tmp_path / "probe", code=0)
+        own_redis.thaw()
+        says(tmp_path / "probe", "--ready", code=0, words="takes tasks")
+        wait_until(lambda: "] succeeded" in process.words())
+
+
+def test_a_worker_that_may_not_begin_what_it_has_taken_is_alive(redis_url: str, tmp_path: Path) -> None:
+    """One task an hour, says its rate limit: what waits then, in the worker and behind that in the queue, waits as it should."""
+    conf = {"task_annotations": {"succeeds": {"rate_limit": "1/h"}}, "worker_concurrency": 1}
+    with watched(worker, tmp_path, broker=redis_url, conf=conf) as process, client(redis_url) as app:
+        for _ in range(20):
+            app.send_task("succeeds")
+        wait_until(lambda: "] succeeded" in process.words())
+        stays(tmp_path / "probe", "--ready", code=0, seconds=8)
+
+
+def test_a_worker_that_throws_away_what_came_too_late_is_alive(redis_url: str, tmp_path: Path) -> None:
+    """Thousands of messages that have expired, as after a night without workers: it begins none, and is busy with them."""
+    told = {"MISSEDBEAT_PROBE_PATIENCE": "1"}
+    url = redis_url.replace("redis+socket", "unix").replace("virtual_host", "db")
+    with client(redis_url) as app, redis.from_url(url) as queue:
+        app.send_task("succeeds", expires=0.001)
+        message = queue.lindex("celery", 0)
+        queue.lpush("celery", *[message] * 4000)
+        with watched(worker, tmp_path, "--loglevel=CRITICAL", broker=redis_url, ready="", **told):
+            says(tmp_path / "probe", code=0, words="takes tasks")
+            while queue.llen("celery"):
+                answer = probe(tmp_path / "probe")
+                assert answer[0] == 0, answer
+
+
+@pytest.mark.prove
 def test_a_worker_that_ends_its_last_tasks_is_alive_and_not_ready(redis_url: str, tmp_path: Path) -> None:
     """Nothing must kill it now."""
     with watched(worker, tmp_path, broker=redis_url) as process, client(redis_url) as app:
@@ -150,6 +201,21 @@ def test_a_process_that_is_frozen_or_gone_is_dead(redis_url: str, tmp_path: Path
         says(tmp_path / "probe", code=0, words="takes tasks")
         process.kill()
         assert probe(tmp_path / "probe")[0] == 0
+        says(tmp_path / "probe", "--stale", "2", code=1, words="nothing heard of it for")
+
+
+def test_a_worker_and_the_beat_that_it_embeds_are_well_together_and_end_together(redis_url: str, tmp_path: Path) -> None:
+    """Beat alone may be dead, and then the container is: nothing is dispatched. After an orderly end neither is spoken of: the
+    next worker need not have a Beat."""
+    options = ("-B", "-s", str(tmp_path / "schedule"))
+    told: dict[str, Any] = {"schedule": {"often": ["succeeds", 1, []]}, "conf": {"beat_max_loop_interval": 1}}
+    with watched(worker, tmp_path, *options, broker=redis_url, **told) as process:
+        says(tmp_path / "probe", "--ready", code=0, words="beat")
+        assert process.stop() == 0
+        assert [path.name for path in tmp_path.glob("probe*")] == []
+    with watched(worker, tmp_path, *options, broker=redis_url, **told):
+        _, words = says(tmp_path / "probe", "--ready", code=0, words="beat")
+        os.kill(int(words.partition("beat ")[2].partition(":")[0]), signal.SIGKILL)
         says(tmp_path / "probe", "--stale", "2", code=1, words="nothing heard of it for")
 
 
@@ -175,7 +241,8 @@ def test_verdicts() -> None:
     for facts, live, ready in (
         (fine, True, True),
         (fine._replace(stands=59), True, True),
-        (fine._replace(stands=61), False, False),
+        (fine._replace(stands=61, reachable=9), False, False),
+        (fine._replace(stands=7200), True, False),
         (fine._replace(stands=7200, is_busy=True), True, True),
         (fine._replace(stands=7200, is_connected=False), True, False),
         (fine._replace(stands=7200, is_connected=False, reachable=119), True, False),

@@ -15,7 +15,7 @@ from celery.worker import state
 
 from missedbeat.celery.handle import Handle, Received, handle_of
 from missedbeat.celery.hooks import MARK
-from missedbeat.celery.worker import Main, main_of
+from missedbeat.celery.worker import Main, main_of, took_one
 from missedbeat.event import UNKNOWN
 from missedbeat.words import words_of
 
@@ -27,6 +27,7 @@ DEATHS = frozenset({"WorkerLostError", "TimeLimitExceeded"})
 
 def on_received(sender: Any = None, request: Any = None, **_: Any) -> None:
     """Remember whose run it is: of one that dies Celery up to 5.6 tells the id only."""
+    took_one(sender.app)
     handle = handle_of(sender.app)
     if handle is None:
         return
@@ -77,6 +78,7 @@ def on_revoked(
 ) -> None:
     """Cancelled on purpose, or too late to be begun. A child that survived the termination of one task is believed to be
     terminated for the next one too, whatever kills it: only what was revoked counts as revoked."""
+    took_one(sender.app)
     handle = handle_of(sender.app)
     if handle is None or handle.reporter is None:
         return
@@ -131,6 +133,7 @@ def _was_revoked(request: Any) -> bool:
 
 
 def _refused(consumer: Any, message: Any, kind: str, task: Any, run: Any, words: str) -> None:
+    took_one(consumer.app)
     handle = handle_of(consumer.app)
     if handle is None or handle.reporter is None or not run:
         return

@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 class Facts(NamedTuple):
     """Of a worker. `stands`: how many seconds its loop has not turned; `is_busy`: a task runs in the thread of the loop; `waits`:
     a queue that has held messages for `waits_for` seconds while it took nothing, though there was room; `reachable`: how many
-    seconds the broker could be reached by others."""
+    seconds the broker could be reached by others, 0 where it cannot, or nobody has asked."""
 
     stands: float
     is_connected: bool
@@ -57,8 +57,9 @@ def judge_worker(facts: Facts, patience: float) -> Verdict:
     if not facts.is_connected:
         live = facts.reachable < CONNECTING * patience
         return Verdict(live, False, "waits for its broker" if live else "does not connect to its broker, which can be reached")
-    if facts.stands > patience:
-        return Verdict(False, False, f"its loop has not turned for {facts.stands:.0f} s")
+    if facts.stands > patience:  # perhaps in the middle of a word to its broker
+        words = f"its loop has not turned for {facts.stands:.0f} s"
+        return Verdict(facts.reachable <= 0, False, words if facts.reachable else f"{words}, and its broker cannot be reached")
     if facts.waits_for > patience:
         return Verdict(False, False, f"messages wait in {facts.waits}, and it has taken none for {facts.waits_for:.0f} s")
     return Verdict(True, True, "takes tasks")
@@ -132,19 +133,29 @@ def connection_of_our_own(connect: Callable[..., Any]) -> Any:
     return connection
 
 
+def path_of(probe: str, role: str) -> str:
+    """Where a worker or a Beat says how it is; empty where it does not."""
+    return f"{probe}.{role}" if probe else ""
+
+
+def take_away(path: str) -> None:
+    """Of one that is not there any more nothing is said."""
+    if path:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - as it is written
+
+
 class File:
     """A thread that writes what `judge` says, again and again, where MISSEDBEAT_PROBE is set."""
 
     def __init__(self, path: str, role: str, patience: float, judge: Callable[[], Verdict]) -> None:
-        self._path, self._judge = f"{path}.{role}" if path else "", judge
+        self._path, self._judge = path_of(path, role), judge
         self._heart = Heart(min(EVERY, patience / 4) if path else None, self._write)
         self._is_broken = False
 
     def clear(self) -> None:
         """What stands there is of another process."""
-        if self._path:
-            with suppress(OSError):
-                os.unlink(self._path)  # noqa: PTH108 - as it is written
+        take_away(self._path)
 
     def start(self) -> None:
         """From now on."""

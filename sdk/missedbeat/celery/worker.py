@@ -13,6 +13,7 @@ from celery.worker import state
 
 from missedbeat.celery.handle import Handle, handle_of
 from missedbeat.celery.registration import declared_by_settings
+from missedbeat.celery.vital import path_of, take_away
 from missedbeat.celery.worker_vital import WorkerVital
 from missedbeat.guard import guard
 from missedbeat.heart import Heart
@@ -84,9 +85,12 @@ class Main:
         self.heart.close()
         self.vital.file.close()
         self.reporter.drain()
+        embeds_beat = bool(getattr(self.worker, "beat", False))  # which ends without a word
+        if embeds_beat:
+            take_away(path_of(self.handle.settings.probe, "beat"))
         if self.lives:
-            if getattr(self.worker, "beat", False):
-                self.reporter.record("beat.down")  # the one that we embed ends without a word
+            if embeds_beat:
+                self.reporter.record("beat.down")
             self.reporter.record("worker.down")
         stops = self.stops
         self.handle.is_shutting_down = lambda: self.stops > stops
@@ -171,6 +175,13 @@ def main_of(app: Any) -> Main | None:
     """That of an app whose worker this process is, or was forked from."""
     handle = handle_of(app)
     return _mains.get(id(handle)) if handle is not None else None
+
+
+def took_one(app: Any) -> None:
+    """A message was taken from the broker, whatever becomes of it."""
+    main = main_of(app)
+    if main is not None:
+        main.vital.taken += 1
 
 
 def _is_prefork(pool: Any) -> bool:

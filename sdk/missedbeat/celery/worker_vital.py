@@ -11,6 +11,8 @@ from missedbeat.celery.vital import Broker, Facts, File, Verdict, judge_worker
 
 NOT_FOR_ALL = ("x-single-active-consumer", "x-priority")
 """Of queues whose messages may wait while this worker is idle, and that is right."""
+IN_ORDER = ".fifo"
+"""So ends the name of a queue of SQS whose messages may wait for the one before them, which another worker has."""
 
 
 class WorkerVital:
@@ -23,7 +25,8 @@ class WorkerVital:
         self._pool = ""
         self._asked_at: float | None = None
         self._waiting_since: float | None = None
-        self._taken = -1
+        self.taken = 0
+        self._taken_before = -1
         self.is_stopping = False
         self.file = File(path, "worker", patience, self.judge)
 
@@ -43,15 +46,15 @@ class WorkerVital:
         self._ask_the_loop(now)
         connected = bool(getattr(self.consumer.connection, "connected", False))
         busy = self._pool == "solo" and bool(state.active_requests)
-        idle = self._is_idle() and not busy
-        if not self.is_stopping and (idle or not connected):
+        idle, stands = self._is_idle() and not busy, _since(self._asked_at, now)
+        if not self.is_stopping and (idle or not connected or stands > self._patience / 2):
             self._broker.ask()
         else:
             self._broker.forget()
         waits = next((queue for queue, depth in self._broker.depths.items() if depth), "") if idle and connected else ""
         self._waiting_since = (self._waiting_since or now) if waits else None
         facts = Facts(
-            _since(self._asked_at, now), connected, busy, self.is_stopping, _since(self._broker.reached_since, now), waits,
+            stands, connected, busy, self.is_stopping, _since(self._broker.reached_since, now), waits,
             _since(self._waiting_since, now),
         )  # fmt: skip
         return judge_worker(facts, self._patience)
@@ -66,10 +69,18 @@ class WorkerVital:
 
     def _is_idle(self) -> bool:
         """Whether it has room, holds nothing back, and has taken nothing since it was asked last."""
-        before, self._taken = self._taken, sum(dict(state.total_count).values())
+        before, self._taken_before = self._taken_before, self.taken
         running = len(state.active_requests)
         has_room = running < max(int(getattr(self.consumer.pool, "num_processes", 1) or 1), 1)
-        return before == self._taken and has_room and len(state.reserved_requests) <= running
+        holds_back = len(state.reserved_requests) > running or self._waits_for_its_time()
+        return before == self.taken and has_room and not holds_back
+
+    def _waits_for_its_time(self) -> bool:
+        """Whether it has taken what may not begin yet, and may take no more for that: because of rate limits, or of
+        `worker_eta_task_limit`."""
+        if any(bucket is not None and bucket.contents for bucket in list(self.consumer.task_buckets.values())):
+            return True
+        return bool(getattr(self._app.conf, "worker_eta_task_limit", None)) and bool(getattr(state, "scheduled_requests", True))
 
     def _queues(self) -> list[str]:
         """The queues that it takes from, without those whose messages need not be its own."""
@@ -79,7 +90,7 @@ class WorkerVital:
 
 def _is_for_some(queue: Any) -> bool:
     said = {**(queue.queue_arguments or {}), **(getattr(queue, "consumer_arguments", None) or {})}
-    return any(name in said for name in NOT_FOR_ALL)
+    return queue.name.endswith(IN_ORDER) or any(name in said for name in NOT_FOR_ALL)
 
 
 def _since(at: float | None, now: float) -> float:
