@@ -2,10 +2,12 @@
 What they see goes to TEST_SENTRY and into the file TEST_SPANS. They are set up before us or after, as TEST_FIRST says."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import sentry_sdk
+from celery.schedules import crontab
 from celery_once import QueueOnce
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -34,6 +36,11 @@ from tests.sdk.truth_app import app  # noqa: E402 - which calls instrument
 
 if os.environ["TEST_FIRST"] == "us":
     set_up_others()
+
+app.conf.beat_schedule["overdue"] = {
+    "task": "adds", "args": (1, 1), "schedule": crontab(), "last_run_at": app.now() - timedelta(hours=1),
+}  # fmt: skip
+"""Sentry watches no entry that is due more often than each minute. This one is due once at the start, too."""
 
 app.conf.ONCE = {
     "backend": "celery_once.backends.Redis",

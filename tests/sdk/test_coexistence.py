@@ -50,7 +50,15 @@ def test_sentry_opentelemetry_and_celery_once_in_one_worker(redis_url: str, tmp_
             with beat(tmp_path, **told):
                 collector.wait_for(lambda events: of_entry(events, "add") > {"run.dispatched", "run.started"})
                 collector.wait_for(lambda events: "run.ignored" in of_entry(events, "only once"))
+                wait_until(lambda: {"in_progress", "ok"} <= set(check_ins(sentry)), why=lambda: str(sentry.batches)[-3000:])
             assert of_entry(collector.events, "add") == {"run.dispatched", "run.started", "run.succeeded"}
+            assert of_entry(collector.events, "overdue") == {"run.dispatched", "run.started", "run.succeeded"}
+
+
+def check_ins(sentry: Collector) -> list[str]:
+    """What Sentry heard of the first run of the entry that it watches too: that Beat sends it, and how it ended."""
+    heard = [line for _, lines in sentry.batches for line in lines if line.get("monitor_slug") == "overdue"]
+    return [one["status"] for one in heard if one["check_in_id"] == heard[0]["check_in_id"]]
 
 
 def of_entry(events: list[Event], name: str) -> set[str]:
