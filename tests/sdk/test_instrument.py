@@ -23,6 +23,19 @@ def test_called_three_times_it_says_everything_once(redis_url: str, tmp_path: Pa
         assert len(collector.of("beat.up")) == 1
 
 
+def test_called_by_the_children_of_a_pool_alone_it_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+    """Nobody relays then: each child sends by itself, and is heard out before its end. That the worker lives nobody can say."""
+    told: dict[str, Any] = {"module": "tests.sdk.late_app", "conf": {"worker_max_tasks_per_child": 1}}
+    with (
+        Collector() as collector,
+        worker(tmp_path, broker=redis_url, url=collector.url, **told) as process,
+        client(redis_url) as app,
+    ):
+        runs = {app.send_task("succeeds").id for _ in range(4)}
+        collector.wait_for(lambda events: {e["run"] for e in events if e["type"] == "run.succeeded"} == runs)
+        assert "call it where the app is made" in process.words()
+
+
 def test_with_no_server_and_no_key_tasks_run_as_ever(redis_url: str, tmp_path: Path) -> None:
     """Nobody listens, or nothing is set: one line in the log, and the tasks do not notice."""
     (port,) = free_ports(1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from billiard import current_process
 from celery import bootsteps, signals
 
 from missedbeat import settings as options
@@ -22,6 +23,11 @@ from missedbeat.reporter import reporter_for
 from missedbeat.settings import NOT_SET_UP, Settings
 
 __all__ = ["Handle", "MissedbeatMiddleware", "instrument"]
+
+TOO_LATE = (
+    "instrument(app) is called by a child of the worker's pool: call it where the app is made. The worker itself cannot say that "
+    "it lives, nor which of its runs were killed."
+)
 
 logger = logging.getLogger("missedbeat")
 
@@ -55,6 +61,8 @@ def _instrument(app: Any, given: dict[str, Any]) -> Handle:
         return known
     if not hasattr(app, "tasks") or not hasattr(app, "conf"):
         raise TypeError(f"instrument() needs a Celery app, not {app!r}")
+    if "PoolWorker" in current_process().name:
+        logger.warning(TOO_LATE)
     settings = options.read(app.main, given)
     handle = handles[id(app)] = Handle(app, settings, _reporter(settings))
     hooks.connect([*hooks.RECEIVERS, *worker.RECEIVERS, *deaths.RECEIVERS, *beat.RECEIVERS])

@@ -11,7 +11,7 @@ from typing import Any
 from celery import signals
 from celery.worker import state
 
-from missedbeat.celery.handle import Handle, handle_of
+from missedbeat.celery.handle import Handle, handle_of, handles
 from missedbeat.celery.registration import declared_by_settings
 from missedbeat.celery.vital import path_of, take_away
 from missedbeat.celery.worker_vital import WorkerVital
@@ -167,8 +167,10 @@ def on_shutdown(sender: Any = None, **_: Any) -> None:
 
 
 def on_child_end(**_: Any) -> None:
-    """A child of a pool ends without `atexit`: what it reported by itself, beside its tasks, is sent."""
+    """A child of a pool ends without `atexit`: what it reported by itself, beside its tasks or because nobody relays, is sent."""
     flush_all()
+    for handle in list(handles.values()):
+        handle.flush()
 
 
 def main_of(app: Any) -> Main | None:
