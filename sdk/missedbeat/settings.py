@@ -44,6 +44,7 @@ class Settings:
     scope: Scope = "beat"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = HOUSEKEEPING
+    once: tuple[str, ...] = ()
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
     register: bool = True
     reconcile: bool = True
@@ -216,7 +217,7 @@ def _function(value: Any) -> Any:
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
-    "scope": _scope, "include": _patterns, "exclude": _patterns, "monitors": _monitors, "register": bool, "reconcile": bool,
-    "heartbeat": _seconds, "exceptions": _words, "before_send": _function, "eager": bool, "max_buffer": _most,
+    "scope": _scope, "include": _patterns, "exclude": _patterns, "once": _patterns, "monitors": _monitors, "register": bool,
+    "reconcile": bool, "heartbeat": _seconds, "exceptions": _words, "before_send": _function, "eager": bool, "max_buffer": _most,
     "flush_timeout": _patience, "spool": _folder,
 }  # fmt: skip

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from celery import Celery
 from celery.schedules import crontab, schedule
+from sqlalchemy import make_url
 
 from tests.sdk.brokers import ROOT
 from tests.sdk.celery_processes import CeleryProcess, environment, worker
@@ -44,11 +47,12 @@ class Django:
 
     folder: Path
     broker: str
+    database: str
 
     @property
     def told(self) -> dict[str, Any]:
         """For a process of it."""
-        return {"module": DJANGO, "TEST_DATABASE": str(self.folder / "django.db")}
+        return {"module": DJANGO, "TEST_DATABASE": self.database}
 
     def run(self, code: str) -> None:
         """As an administrator would, in a process of its own: what people write in the admin."""
@@ -57,9 +61,18 @@ class Django:
 
 
 @pytest.fixture
-def project(redis_url: str, tmp_path: Path) -> Django:
+def database(dsn: str) -> str:
+    """A database of its own on the PostgreSQL of the tests."""
+    at, name = make_url(dsn).set(drivername="postgresql"), f"django_{uuid4().hex}"
+    with psycopg.connect(at.render_as_string(hide_password=False), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    return at.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def project(redis_url: str, tmp_path: Path, database: str) -> Django:
     """With entries of each kind."""
-    project = Django(tmp_path, redis_url)
+    project = Django(tmp_path, redis_url, database)
     project.run("""
 call_command("migrate", verbosity=0)
 second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
@@ -105,6 +118,34 @@ for name, enabled in (("each second", False), ("off", True)):
         assert "Sending due task once" in process.words()
         assert process.stop() == 0
         assert "missedbeat" not in process.words().lower().replace(str(ROOT).lower(), "").replace("missedbeat.", "")
+
+
+def test_what_runs_once_gets_a_check_where_somebody_wants_one(project: Django) -> None:
+    """Expected at its time, watched like any other run, and expected no more when it is over. Others of its kind are none."""
+    project.run("""
+later = ClockedSchedule.objects.create(clocked_time=now() + timedelta(days=9))
+PeriodicTask.objects.create(name="move house", task="adds", clocked=later, one_off=True)
+PeriodicTask.objects.create(name="once more", task="adds", clocked=later, one_off=True)
+PeriodicTask.objects.create(name="once by a crontab", task="adds", crontab=CrontabSchedule.objects.first(), one_off=True)
+PeriodicTask.objects.create(name="once before", task="adds", clocked=later, one_off=True, enabled=False)
+""")
+    wanted = {**FAST, "once": ["once*"]}
+    with Collector() as collector, worker(
+        project.folder, broker=project.broker, url=collector.url, instrument=wanted, **project.told
+    ), beat(
+        project.folder, "django_celery_beat.schedulers:DatabaseScheduler", project.broker, collector.url, instrument=wanted,
+        **project.told,
+    ):  # fmt: skip
+        said = collector.wait_for(last_schedule)
+        assert (said["once more"]["kind"], said["once more"]["next_due"] > collector.events[0]["ts"]) == ("declared", True)
+        assert (said["once by a crontab"]["kind"], "next_due" in said["once by a crontab"]) == ("declared", True)
+        assert {"move house", "once before"} & said.keys() == set()
+        story = {"run.dispatched", "run.started", "run.succeeded"}
+        collector.wait_for(lambda events: {e["type"] for e in events if e.get("monitor") == "entry:once"} >= story)
+        assert not [e for e in collector.of("run.dispatched") if e["monitor"] == "entry:once" and "next_due" in e]
+        project.run('PeriodicTask.objects.get(name="off").save()')  # its library sees at each change what is over
+        collector.wait_for(lambda events: "once" not in last_schedule(events))
+        assert "once more" in last_schedule(collector.events)
 
 
 def test_what_is_run_by_hand_from_the_admin_is_a_run_of_its_entry(project: Django) -> None:

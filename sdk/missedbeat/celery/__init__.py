@@ -41,6 +41,7 @@ def instrument(app: Any, **given: Any) -> Handle:
     - `scope`: "beat" for what Beat sends, "all" for every task, or a function of (task, request) that says which others, asked
       once as a run begins;
     - `include`, `exclude`: patterns of entry or task names;
+    - `once`: patterns of names of entries for one time (`one_off`, `clocked`) that get a check too, else none does;
     - `monitors`: a dict of entry name and `missedbeat.Monitor`;
     - `register`, `reconcile`: whether Beat's schedule makes monitors, and retires them;
     - `heartbeat`: seconds, None for none;

@@ -24,7 +24,7 @@ from missedbeat.celery.dispatching import DISPATCHING, Dispatch, is_of_broker
 from missedbeat.celery.handle import Handle, handle_of
 from missedbeat.celery.naming import public_name
 from missedbeat.celery.registration import Declaration, Watched, declare, watched
-from missedbeat.celery.stores import reader_of, runs_once, waits_for_lock
+from missedbeat.celery.stores import matches, reader_of, runs_once, waits_for_lock
 from missedbeat.celery.vital import TIMEOUT, Broker, File, Verdict, connection_of_our_own, judge_beat
 from missedbeat.guard import guard
 from missedbeat.heart import Heart
@@ -50,7 +50,7 @@ class Watch:
         self.publish_error: str | None = None
         self.declared: dict[str, Declaration] = {}
         self.paused: frozenset[str] = frozenset()
-        self._read = reader_of(scheduler)
+        self._read = reader_of(scheduler, handle.settings.once)
         self._reading: threading.Thread | None = None
         self._is_whole = False  # whether `declared` is all of it: else what is not in there need not be gone
         self._looked_at = 0.0
@@ -88,11 +88,20 @@ class Watch:
         self._take(list(self.scheduler.schedule.values()), is_known)
 
     def _take(self, entries: list[Any], is_whole: bool) -> None:
-        found = [one for one in watched(self.handle, entries) if not runs_once(one.entry)]
+        found = [one for one in watched(self.handle, entries) if not self.has_no_check(one.entry, one.name)]
         self.paused = frozenset(one.name for one in found if getattr(one.entry, "is_paused", False))
         said = [declare(self.handle, one) for one in found if one.name not in self.paused]
         self.declared = {str(one["name"]): steady(one, self.declared) for one in said if one is not None}
         self._is_whole = is_whole and None not in said
+
+    def has_no_check(self, entry: Any, name: str) -> bool:
+        """Whether it runs once, and nobody wants a check for that."""
+        return runs_once(entry) and not matches(name, self.handle.settings.once)
+
+    def dispatch_of(self, entry: Any) -> Dispatch:
+        """What is known of it before it is sent."""
+        name = public_name(entry.name, entry.task)
+        return Dispatch("" if self.has_no_check(entry, name) else name, str(entry.task))
 
     def dispatched(self, entry: Any, dispatch: Dispatch) -> None:
         """The message of an entry is at the broker; or its task saw to it that there is none, which is a run without anything to
@@ -142,7 +151,7 @@ class Watch:
 
     def _next_due(self, entry: Any, dispatch: Dispatch) -> tuple[Any, ...]:
         """Of a schedule that only Celery can read. An entry that nobody told us of is declared by the way."""
-        if dispatch.task in self.handle.names.checks:
+        if dispatch.task in self.handle.names.checks or runs_once(entry):
             return ()
         if dispatch.entry not in self.declared:
             said = declare(self.handle, Watched(dispatch.entry, entry))
@@ -254,7 +263,7 @@ class _Dispatching:
 
     def __init__(self, watch: Watch, entry: Any) -> None:
         self.watch, self.entry = watch, entry
-        self.dispatch = Dispatch("" if runs_once(entry) else public_name(entry.name, entry.task), str(entry.task))
+        self.dispatch = guard.run(watch.dispatch_of, entry) or Dispatch("", "")
 
     def __enter__(self) -> None:
         self._token: Token[Dispatch | None] = DISPATCHING.set(self.dispatch)

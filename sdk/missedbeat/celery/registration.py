@@ -35,10 +35,13 @@ def watched(handle: Handle, entries: Iterable[Any]) -> Iterator[Watched]:
 
 
 def declare(handle: Handle, one: Watched) -> Declaration | None:
-    """What is said of an entry; None where its schedule cannot be read at all."""
+    """What is said of an entry; None where its schedule cannot be read at all. Of one that runs once its time, and no period: it
+    stays there for minutes after that."""
     schedule = guard.run(describe, one.entry.schedule)
     if schedule is None:
         return None
+    if getattr(one.entry, "is_once", False):
+        schedule = {"kind": "declared", "zone": schedule.get("zone") or "UTC"}
     if schedule["kind"] == "declared" or (schedule["kind"] == "every" and one.entry.last_run_at is not None):
         schedule["next_due"] = guard.run(next_due, one.entry.schedule, one.entry.last_run_at)
     monitor = handle.settings.monitors.get(one.name) or handle.settings.monitors.get(str(one.entry.name)) or Monitor()
