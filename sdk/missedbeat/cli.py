@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f"Celery cannot be imported: {error}")
         return 2
-    return check(said.app, offline=said.offline, strict=said.strict)
+    return check(said.app, offline=said.offline, strict=said.strict, scheduler=said.scheduler)
 
 
 def _probe(arguments: list[str]) -> int:
@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all is well, 1 there is a problem, 2 the app cannot be loaded.",
     )
     check.add_argument("-A", "--app", default=os.environ.get("CELERY_APP", ""), help="the app, as for the command celery")
-    check.add_argument("--offline", action="store_true", help="do not ask the server")
+    check.add_argument("-S", "--scheduler", default="", help="Beat's scheduler, as for celery beat; else that of the settings")
+    check.add_argument("--offline", action="store_true", help="ask neither the server nor the database of the entries")
     check.add_argument("--strict", action="store_true", help="exit 1 for advice too")
     _add_run(commands)
     commands.add_parser("probe", add_help=False, help="say whether the worker or Beat of this container is alive, fast")

@@ -59,6 +59,28 @@ def test_a_server_that_is_not_there_is_a_problem_unless_offline(tmp_path: Path) 
     assert (code, "MISSEDBEAT_URL and MISSEDBEAT_KEY are not both set" in words) == (1, True)
 
 
+def test_a_spool_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
+    """It is looked at and not made: who checks need not be who runs the worker."""
+    (tmp_path / "file").touch()
+    code, words = check(tmp_path, SOUND, "--offline", MISSEDBEAT_SPOOL=str(tmp_path / "file" / "spool"))
+    assert (code, "file/spool cannot be written by this user" in words) == (1, True)
+    code, words = check(tmp_path, SOUND, "--offline", MISSEDBEAT_SPOOL=str(tmp_path / "new" / "spool"))
+    assert (code, "new/spool: nothing waits in it" in words) == (0, True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_schedule_that_is_kept_elsewhere_and_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    """But for CI, which has no database: then nobody knows which names there are."""
+    named = "from missedbeat import Monitor; instrument(app, monitors={'its own': Monitor(grace=60)})"
+    app = SOUND.replace("instrument(app)", named)
+    app += "    app.conf.update(beat_scheduler='redbeat.RedBeatScheduler', redbeat_redis_url='unix:///nowhere/redis.sock')\n"
+    code, words = check(tmp_path, app)
+    assert (code, "The entries that Beat keeps elsewhere cannot be read here: ConnectionError" in words) == (1, True)
+    code, words = check(tmp_path, app, "--offline")
+    assert (code, "and what Beat keeps elsewhere, which was not read" in words) == (0, True)
+    assert "its own" not in words
+
+
 @pytest.mark.parametrize(
     "app",
     [

@@ -148,6 +148,17 @@ PeriodicTask.objects.create(name="once before", task="adds", clocked=later, one_
         assert "once more" in last_schedule(collector.events)
 
 
+def test_the_check_beforehand_shows_what_is_in_the_tables(project: Django) -> None:
+    """With the scheduler that Beat is started with, as it names it."""
+    env = environment(project.broker, None, TEST_DATABASE=project.database)
+    command = [sys.executable, "-m", "missedbeat.cli", "check", "-A", DJANGO, "-S", "django"]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert "  each second: every 1 s, grace 60 s (by rule), task adds\n" in done.stdout, done.stdout + done.stderr
+    assert "  off: paused, task adds\n" in done.stdout
+    assert "  far: crontab 0 " in done.stdout
+    assert "once" not in done.stdout
+
+
 def test_what_is_run_by_hand_from_the_admin_is_a_run_of_its_entry(project: Django) -> None:
     """Its action sends the task with the name of the entry, and no Beat is there."""
     with Collector() as collector, worker(

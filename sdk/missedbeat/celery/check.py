@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,12 +14,14 @@ from celery.app.utils import find_app
 from celery.schedules import schedule
 
 from missedbeat.celery.handle import Handle, handles
+from missedbeat.celery.kept import Entries, entries_of
 from missedbeat.celery.lint import Finding, findings_of, in_one_line
 from missedbeat.celery.naming import public_name
-from missedbeat.celery.registration import declare, settings_entries, watched
+from missedbeat.celery.registration import Watched, declare, watched
 from missedbeat.guard import guard
 from missedbeat.reporter import Reporter
 from missedbeat.settings import NOT_SET_UP, read
+from missedbeat.spool_file import ENDING
 
 FINE, PROBLEM, NO_APP = 0, 1, 2
 SLOTS = 5
@@ -27,8 +30,9 @@ logger = logging.getLogger("missedbeat")
 NOT_INSTRUMENTED = Finding("The app is not instrumented: call instrument(app) where it is made.", True)
 
 
-def check(app_name: str, offline: bool, strict: bool) -> int:
-    """Print all of it; 0 where all is well, 1 where something is not, 2 where there is no such app."""
+def check(app_name: str, offline: bool, strict: bool, scheduler: str = "") -> int:
+    """Print all of it; 0 where all is well, 1 where something is not, 2 where there is no such app. `scheduler`: Beat's, if it is
+    not the one of the settings."""
     sys.path.insert(0, str(Path.cwd()))
     with _Complaints() as complaints:
         app: Any = None
@@ -43,9 +47,10 @@ def check(app_name: str, offline: bool, strict: bool) -> int:
         handle = handles.get(id(app))
         findings = [] if handle is not None else [NOT_INSTRUMENTED]
         handle = handle or Handle(app, read(app.main, {}), None)
-        _print_schedule(handle)
+        entries = entries_of(handle.app, scheduler, handle.settings.once, offline)
+        _print_schedule(handle, entries)
         findings += [] if offline else list(_reach(handle))
-        findings += findings_of(handle)
+        findings += [*_unread(entries), *_spool(handle), *findings_of(handle, entries)]
     findings += [Finding(words, True) for words in complaints.heard]
     _print_findings(findings)
     return PROBLEM if any(finding.is_problem or strict for finding in findings) else FINE
@@ -81,17 +86,16 @@ class _Complaints(logging.Handler):
         logger.propagate = self.propagated
 
 
-def _print_schedule(handle: Handle) -> None:
-    settings, entries = handle.settings, settings_entries(handle.app)
+def _print_schedule(handle: Handle, kept: Entries) -> None:
+    settings, entries = handle.settings, kept.found
     environment = f", environment {settings.environment}" if settings.environment else ""
     print(f"App {settings.app}{environment}")
     seen = list(watched(handle, entries))
     print(f"\nWatched entries of the schedule: {len(seen)} of {len(entries)}")
     for one in seen:
-        said = declare(handle, one)
-        if said is not None:
-            times = _in_words(said["schedule"])
-            print(f"  {one.name}: {times}, {_grace(said, one.entry)}, task {one.entry.task}")
+        words = _watched_as(handle, one)
+        if words:
+            print(f"  {one.name}: {words}, task {one.entry.task}")
     names = {one.name for one in seen}
     for entry in entries:
         name = public_name(entry.name, entry.task)
@@ -102,6 +106,19 @@ def _print_schedule(handle: Handle) -> None:
         print(f"  task {task}: reports to {monitor}, whoever starts it")
     if handle.settings.scope != "beat":
         print("  and tasks that no entry sends, as scope= says")
+    if not kept.is_all:
+        print("  and what Beat keeps elsewhere, which was not read")
+
+
+def _watched_as(handle: Handle, one: Watched) -> str:
+    """When it is due, and how late it may be; empty where its schedule cannot be read."""
+    if getattr(one.entry, "is_paused", False):
+        return "paused"
+    said = declare(handle, one)
+    if said is None:
+        return ""
+    times = "once" if getattr(one.entry, "is_once", False) else _in_words(said["schedule"])
+    return f"{times}, {_grace(said, one.entry)}"
 
 
 def _in_words(said: dict[str, Any]) -> str:
@@ -128,6 +145,24 @@ def _smallest_gap(entry: Any) -> float:
         gaps.append(due - at)
         at = due
     return min(gaps[1:], default=timedelta()).total_seconds()
+
+
+def _unread(kept: Entries) -> Iterator[Finding]:
+    if kept.problem is not None:
+        yield Finding(f"The entries that Beat keeps elsewhere cannot be read here: {in_one_line(kept.problem)}", True)
+
+
+def _spool(handle: Handle) -> Iterator[Finding]:
+    """Whether events can wait there. Nothing is made: whoever checks need not be the user who runs the worker."""
+    if not handle.settings.spool:
+        return
+    folder = Path(handle.settings.spool)
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield Finding(f"The spool {folder} cannot be written by this user: events wait in memory only.", True)
+        return
+    waiting = len(list(folder.glob(f"*{ENDING}")))
+    print(f"\nSpool {folder}: " + (f"{waiting} files wait in it" if waiting else "nothing waits in it"))
 
 
 def _reach(handle: Handle) -> Iterator[Finding]:

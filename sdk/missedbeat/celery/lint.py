@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from missedbeat.celery.handle import Handle
+from missedbeat.celery.kept import Entries
 from missedbeat.celery.naming import public_name
-from missedbeat.celery.registration import settings_entries, watched
+from missedbeat.celery.registration import watched
+from missedbeat.celery.stores import Stored
 from missedbeat.guard import guard
 
 VISIBILITY = 3600  # of kombu's Redis transport, where nothing else is said
@@ -33,14 +35,16 @@ class App(NamedTuple):
     entries: list[Any]
     tasks: dict[str, Any]
     """The tasks that are watched and known here."""
+    knows_all: bool
+    """Whether there are no entries but these."""
 
 
 Rule = Callable[[App], Iterator[Finding]]
 
 
-def findings_of(handle: Handle) -> list[Finding]:
+def findings_of(handle: Handle, entries: Entries) -> list[Finding]:
     """All of an app, problems first."""
-    app = _look_at(handle)
+    app = _look_at(handle, entries)
     found = [finding for rule in RULES for finding in _guarded(rule, app)]
     return sorted(found, key=lambda finding: not finding.is_problem)
 
@@ -58,12 +62,12 @@ def in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _look_at(handle: Handle) -> App:
-    entries = [one.entry for one in watched(handle, settings_entries(handle.app))]
+def _look_at(handle: Handle, kept: Entries) -> App:
+    entries = [one.entry for one in watched(handle, kept.found)]
     names = {str(entry.task) for entry in entries} | set(handle.names.checks)
     own = sorted(name for name in names if name in handle.app.tasks and not name.startswith("celery."))
     tasks = {name: handle.app.tasks[name] for name in own}
-    return App(handle, handle.app.conf, entries, tasks)
+    return App(handle, handle.app.conf, entries, tasks, kept.is_all)
 
 
 def _eager(app: App) -> Iterator[Finding]:
@@ -101,6 +105,8 @@ def _broker(app: App) -> Iterator[Finding]:
 
 
 def _unknown_monitors(app: App) -> Iterator[Finding]:
+    if not app.knows_all:
+        return
     known = {_name(entry) for entry in app.entries} | {str(entry.name) for entry in app.entries}
     for name in app.handle.settings.monitors:
         if name not in known:
@@ -139,7 +145,7 @@ def _visibility(app: App) -> Iterator[Finding]:
             f"{_list(long)}: runs of more than {shown} s begin a second time while the first goes on; set visibility_timeout in "
             "broker_transport_options above their time limit."
         )
-    late = [_name(entry) for entry in app.entries if _seconds((entry.options or {}).get("countdown")) > shown]
+    late = [_name(entry) for entry in app.entries if _seconds((getattr(entry, "options", None) or {}).get("countdown")) > shown]
     if late:
         yield Finding(f"{_list(late)}: a countdown of more than {shown} s runs several times on Redis; raise visibility_timeout.")
 
@@ -162,7 +168,8 @@ def _names_with_arguments(app: App) -> Iterator[Finding]:
 
 
 def _schedule_file(app: App) -> Iterator[Finding]:
-    intervals = [_name(entry) for entry in app.entries if _seconds(getattr(entry.schedule, "run_every", None)) >= LONG_INTERVAL]
+    own = [entry for entry in app.entries if not isinstance(entry, Stored)]  # the others have no file
+    intervals = [_name(entry) for entry in own if _seconds(getattr(entry.schedule, "run_every", None)) >= LONG_INTERVAL]
     file = str(app.conf.beat_schedule_filename)
     if intervals and (file == DEFAULT_FILE or file.startswith("/tmp")):  # noqa: S108 - looked for, not used
         yield Finding(
