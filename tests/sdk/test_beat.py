@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.sdk.brokers import Redis
 from tests.sdk.celery_processes import beat, worker
@@ -36,6 +38,39 @@ def test_two_entries_of_one_task_are_two_monitors_from_dispatch_to_end(redis_url
         kept = {entry["name"]: entry["schedule"] for entry in sync["entries"] if entry["name"] in SCHEDULE}
         assert all(schedule.pop("next_due") for schedule in kept.values())
         assert kept == {name: {"kind": "every", "seconds": 1} for name in SCHEDULE}
+
+
+def test_runs_are_told_apart_where_a_program_gives_all_of_them_one_id(redis_url: str, tmp_path: Path) -> None:
+    """As people do who want one result for ever. Each is a run of its own, over a retry too, whatever becomes of it."""
+    schedule = {
+        "adds": ["adds", 1, [1, 1], {"task_id": "the sum"}], "retries": ["retries", 1, [1], {"task_id": "the try"}],
+        "dies": ["killed", 1, [0.1], {"task_id": "the death"}],
+        "late": ["adds", 1, [1, 1], {"task_id": "too late", "expires": 0}],
+    }  # fmt: skip
+    told: dict[str, Any] = {"conf": CONF, "schedule": schedule, "instrument": {**FAST, "scope": "beat"}}
+    stories = {
+        "adds": {"run.dispatched", "run.started", "run.succeeded"},
+        "retries": {"run.dispatched", "run.started", "run.retry", "run.succeeded"},
+        "dies": {"run.dispatched", "run.started", "run.lost"}, "late": {"run.dispatched", "run.expired"},
+    }  # fmt: skip
+    with (
+        Collector() as collector,
+        worker(tmp_path, broker=redis_url, url=collector.url, concurrency=4, **told),
+        beat(tmp_path, broker=redis_url, url=collector.url, **told),
+    ):
+        for name, story in stories.items():
+            collector.wait_for(partial(three_runs, entry=name, story=story))
+        assert {e["run"].partition("~")[0] for e in collector.of("run")} == {"the sum", "the try", "the death", "too late"}
+
+
+def three_runs(events: list[Event], entry: str, story: set[str]) -> bool:
+    """Whether three runs of it had just this story, each event of it once for each try."""
+    runs: dict[str, list[tuple[str, int]]] = {}
+    for event in events:
+        if event.get("monitor") == f"entry:{entry}" and "run" in event:
+            runs.setdefault(event["run"], []).append((event["type"], event["att"]))
+    whole = [told for told in runs.values() if {kind for kind, _ in told} == story]
+    return len(whole) >= 3 and all(len(told) == len(set(told)) for told in whole)
 
 
 def test_a_beat_that_is_stopped_says_goodbye(redis_url: str, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The Celery application of the tests: a task for each thing that can happen to one. It is configured by its environment:
-TEST_BROKER, TEST_BACKEND, TEST_CONF (JSON, over the defaults below), TEST_SCHEDULE (JSON: entry -> [task, seconds, arguments])
-and TEST_INSTRUMENT (JSON arguments of `instrument`, or `null` for none at all), which is called TEST_TIMES times."""
+TEST_BROKER, TEST_BACKEND, TEST_CONF (JSON, over the defaults below), TEST_SCHEDULE (JSON: entry -> [task, seconds, arguments,
+options]) and TEST_INSTRUMENT (JSON arguments of `instrument`, or `null` for none at all), which is called TEST_TIMES times."""
 
 from __future__ import annotations  # it runs on every Python and Celery that the SDK is for
 
@@ -31,8 +31,8 @@ app.conf.update(
 )
 app.conf.update(json.loads(os.environ.get("TEST_CONF", "{}")))
 app.conf.beat_schedule = {
-    name: {"task": task, "schedule": seconds, "args": args}
-    for name, (task, seconds, args) in json.loads(os.environ.get("TEST_SCHEDULE", "{}")).items()
+    name: {"task": task, "schedule": seconds, "args": args, "options": dict(*options)}
+    for name, (task, seconds, args, *options) in json.loads(os.environ.get("TEST_SCHEDULE", "{}")).items()
 }
 
 NOWHERE = "redis://127.0.0.1:1/0"  # nobody listens there

@@ -15,6 +15,7 @@ from celery.worker import state
 
 from missedbeat.celery.handle import Handle, Received, handle_of
 from missedbeat.celery.hooks import MARK
+from missedbeat.celery.naming import run_in
 from missedbeat.celery.worker import Main, main_of, took_one
 from missedbeat.event import UNKNOWN
 from missedbeat.words import words_of
@@ -34,8 +35,8 @@ def on_received(sender: Any = None, request: Any = None, **_: Any) -> None:
     headers = request.request_dict
     monitor = handle.names.monitor_of(request.task.name, headers)
     if monitor:
-        known = handle.received[request.id] = Received(monitor, headers.get("retries") or 0)
-        handle.told_lost.pop((request.id, known.att), None)  # delivered again, it may die again
+        known = handle.received[request.id] = Received(monitor, headers.get("retries") or 0, run_in(headers, request.id))
+        handle.told_lost.pop((known.run, known.att), None)  # delivered again, it may die again
         if len(handle.received) > RECEIVED_KEPT:
             handle.received.popitem(last=False)
 
@@ -51,13 +52,13 @@ def on_failure(sender: Any = None, task_id: Any = None, exception: Any = None, *
     if name in NO_DEATHS or (name not in DEATHS and not main.is_prefork):
         return
     known = _known(main, sender.name, request, task_id)
-    if known is None or (task_id, known.att) in main.handle.told_lost:
+    if known is None or (known.run, known.att) in main.handle.told_lost:
         return
-    main.handle.told_lost[task_id, known.att] = None
+    main.handle.told_lost[known.run, known.att] = None
     if len(main.handle.told_lost) > RECEIVED_KEPT:
         main.handle.told_lost.popitem(last=False)
     more = ("reason", _reason(name, str(exception)), "error", words_of(exception, main.handle.settings.exceptions))
-    main.reporter.record("run.lost", known.monitor, task_id, known.att, UNKNOWN, more)
+    main.reporter.record("run.lost", known.monitor, known.run, known.att, UNKNOWN, more)
 
 
 def on_retry(sender: Any = None, request: Any = None, reason: Any = None, **_: Any) -> None:
@@ -66,11 +67,11 @@ def on_retry(sender: Any = None, request: Any = None, reason: Any = None, **_: A
     main = main_of(sender.app)
     if main is None or main.pid != os.getpid() or MARK in request.__dict__:
         return
-    monitor = _monitor_of(main.handle, sender.name, request)
-    if not monitor or (reason is None and not main.reporter.runs.is_underway(request.id)):
+    monitor, run = _monitor_of(main.handle, sender.name, request), run_in(request.__dict__, request.id)
+    if not monitor or (reason is None and not main.reporter.runs.is_underway(run)):
         return
     kind = "run.aborted" if reason is None else "run.retry"
-    main.reporter.record(kind, monitor, request.id, request.retries or 0, UNKNOWN)
+    main.reporter.record(kind, monitor, run, request.retries or 0, UNKNOWN)
 
 
 def on_revoked(
@@ -85,16 +86,16 @@ def on_revoked(
     monitor = _monitor_of(handle, sender.name, request)
     if not monitor:
         return
-    att = request.retries or 0
+    run, att = run_in(request.__dict__, request.id), request.retries or 0
     if expired:
-        handle.reporter.record("run.expired", monitor, request.id, att)
+        handle.reporter.record("run.expired", monitor, run, att)
     elif terminated and not _was_revoked(request):
         words = f"its process was killed by signal {signum}"
-        handle.reporter.record("run.lost", monitor, request.id, att, UNKNOWN, ("reason", "signal", "error", words))
+        handle.reporter.record("run.lost", monitor, run, att, UNKNOWN, ("reason", "signal", "error", words))
     elif terminated:
-        handle.reporter.record("run.revoked", monitor, request.id, att, UNKNOWN, ("error", f"terminated by signal {signum}"))
+        handle.reporter.record("run.revoked", monitor, run, att, UNKNOWN, ("error", f"terminated by signal {signum}"))
     else:
-        handle.reporter.record("run.revoked", monitor, request.id, att)
+        handle.reporter.record("run.revoked", monitor, run, att)
 
 
 def on_unknown(sender: Any = None, message: Any = None, name: Any = None, id: Any = None, **_: Any) -> None:
@@ -112,10 +113,10 @@ def _known(main: Main, task: str, request: Any, run: str) -> Received | None:
     """Whose run it is that died: up to Celery 5.6, and for some deaths since, the request is an empty one."""
     if request.id == run:
         monitor = _monitor_of(main.handle, task, request)
-        return Received(monitor, request.retries or 0) if monitor else None
+        return Received(monitor, request.retries or 0, run_in(request.__dict__, run)) if monitor else None
     main.reporter.drain()
     begun = main.reporter.runs.underway(run)
-    return main.handle.received.get(run) or (Received(begun.monitor, begun.att) if begun is not None else None)
+    return main.handle.received.get(run) or (Received(begun.monitor, begun.att, run) if begun is not None else None)
 
 
 def _monitor_of(handle: Handle, task: str, request: Any) -> str:
@@ -123,7 +124,7 @@ def _monitor_of(handle: Handle, task: str, request: Any) -> str:
     monitor = handle.names.monitor_of(task, request.__dict__)
     if not monitor and handle.reporter is not None:
         handle.reporter.drain()
-        monitor = handle.reporter.runs.monitor_of(request.id)
+        monitor = handle.reporter.runs.monitor_of(run_in(request.__dict__, request.id))
     return monitor
 
 
@@ -141,7 +142,7 @@ def _refused(consumer: Any, message: Any, kind: str, task: Any, run: Any, words:
     monitor = handle.names.monitor_of(str(task or ""), headers)
     if monitor and not monitor.startswith("task:"):
         more = ("error", words) if words and handle.settings.exceptions != "none" else ()
-        handle.reporter.record(kind, monitor, str(run), headers.get("retries") or 0, "", more)
+        handle.reporter.record(kind, monitor, run_in(headers, run), headers.get("retries") or 0, "", more)
 
 
 def _reason(name: str, words: str) -> str:

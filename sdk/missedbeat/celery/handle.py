@@ -17,6 +17,7 @@ class Received(NamedTuple):
 
     monitor: str
     att: int
+    run: str
 
 
 class Handle:

@@ -18,7 +18,7 @@ from celery import current_task, signals
 
 from missedbeat.celery.dispatching import current_dispatch, instant
 from missedbeat.celery.handle import Handle, handle_of, handles
-from missedbeat.celery.naming import HEADER, published_in
+from missedbeat.celery.naming import HEADER, chosen_again, published_in, run_in
 from missedbeat.guard import guard
 from missedbeat.plain import elsewhere
 from missedbeat.reporter import now_ms
@@ -44,6 +44,7 @@ class Mark(NamedTuple):
     monitor: str
     x: str
     began: float
+    run: str
 
 
 # publication, in whatever process
@@ -56,7 +57,8 @@ def on_publish(sender: Any = None, headers: Any = None, body: Any = None, routin
     dispatch = current_dispatch()
     if dispatch is not None and dispatch.takes(str(sender)):
         dispatch.publish(str(sender), headers, body, routing_key)
-        headers[HEADER] = {"e": dispatch.entry, "p": now_ms()}
+        headers[HEADER] = _of_a_new_run(dispatch.run, {"e": dispatch.entry, "p": now_ms()})
+        dispatch.run = run_in(headers, dispatch.run)
         return
     ours = headers.get(HEADER)
     if not isinstance(ours, dict):
@@ -64,7 +66,15 @@ def on_publish(sender: Any = None, headers: Any = None, body: Any = None, routin
     if ours is not None:
         headers[HEADER] = {**ours, "p": now_ms()}
     elif any(handle.reporter is not None and handle.names.marks_all(str(sender)) for handle in list(handles.values())):
-        headers[HEADER] = {"p": now_ms()}
+        headers[HEADER] = _of_a_new_run(_id_in(headers, body), {"p": now_ms()})
+
+
+def _of_a_new_run(task_id: Any, said: dict[str, Any]) -> dict[str, Any]:
+    return {**said, "r": said["p"]} if chosen_again(task_id) else said
+
+
+def _id_in(headers: dict[str, Any], body: Any) -> Any:
+    return headers.get("id") or (body.get("id") if isinstance(body, dict) else None)
 
 
 def _of_the_same_run(headers: dict[str, Any], body: Any) -> dict[str, Any] | None:
@@ -72,12 +82,12 @@ def _of_the_same_run(headers: dict[str, Any], body: Any) -> dict[str, Any] | Non
     request = current_task.request if current_task else None
     if request is None or MARK not in request.__dict__:
         return None
-    run = headers.get("id") or (body.get("id") if isinstance(body, dict) else None)
-    if run != request.id:
+    if _id_in(headers, body) != request.id:
         return None
     request.__dict__[AGAIN] = True
     ours = request.__dict__.get(HEADER)
-    return ours if isinstance(ours, dict) and "e" in ours else {"m": request.__dict__[MARK].monitor}
+    ours = ours if isinstance(ours, dict) else {}
+    return ours if "e" in ours else {**ours, "m": request.__dict__[MARK].monitor}
 
 
 # start and end, in the process that executes
@@ -95,9 +105,8 @@ def on_prerun(task_id: Any = None, task: Any = None, **_: Any) -> None:
         monitor = _eager_monitor(handle, task.name, str(task_id), monitor)
     if not monitor:
         return
-    mark = headers[MARK] = Mark(monitor, handle.reporter.new_execution(), time.monotonic())
-    att = request.retries or 0
-    handle.reporter.record("run.started", monitor, task_id, att, mark.x, _circumstances(handle, request))
+    mark = headers[MARK] = Mark(monitor, handle.reporter.new_execution(), time.monotonic(), run_in(headers, task_id))
+    handle.reporter.record("run.started", monitor, mark.run, request.retries or 0, mark.x, _circumstances(handle, request))
 
 
 def _eager_monitor(handle: Handle, task: str, run: str, monitor: str) -> str:
@@ -116,13 +125,13 @@ def on_postrun(task_id: Any = None, task: Any = None, retval: Any = None, state:
     handle = handle_of(task.app)
     if mark is None or handle is None or handle.reporter is None:
         return
-    _ended.append((task_id, request.retries or 0))
+    _ended.append((mark.run, request.retries or 0))
     kind, more = _end(handle, request, str(state) if state else "", retval)
     said = request.__dict__.get(SAID)
     more = (*more, *said.news()) if said is not None else more
     if kind not in ("run.retry", "run.ignored"):
         more = (*more, "duration_ms", round((time.monotonic() - mark.began) * 1000))
-    handle.reporter.record(kind, mark.monitor, task_id, request.retries or 0, mark.x, more)
+    handle.reporter.record(kind, mark.monitor, mark.run, request.retries or 0, mark.x, more)
 
 
 def current_run() -> Run | None:
@@ -139,13 +148,13 @@ def on_internal_error(sender: Any = None, task_id: Any = None, request: Any = No
     handle = handle_of(sender.app)
     if handle is None or handle.reporter is None or not isinstance(request, dict):
         return
-    att = request.get("retries") or 0
-    if (task_id, att) in list(_ended):
+    run, att = run_in(request, task_id), request.get("retries") or 0
+    if (run, att) in list(_ended):
         return
     monitor = handle.names.monitor_of(sender.name, request)
     if monitor:
         words = words_of(exception, handle.settings.exceptions) if exception is not None else ""
-        handle.reporter.record("run.failed", monitor, task_id, att, handle.reporter.new_execution(), _error(words))
+        handle.reporter.record("run.failed", monitor, run, att, handle.reporter.new_execution(), _error(words))
 
 
 def _circumstances(handle: Handle, request: Any) -> tuple[Any, ...]:

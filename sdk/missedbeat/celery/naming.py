@@ -15,7 +15,8 @@ from missedbeat.settings import Settings
 
 HEADER = "missedbeat"
 """Of each message that we mark. "e": the name of the Beat entry, empty where that runs once and has no monitor; "p": when it was
-published, in milliseconds; "m": the monitor, of a run that no entry started and that is published again."""
+published, in milliseconds; "m": the monitor, of a run that no entry started and that is published again; "r": when its run was
+first published, where the program chose its id itself."""
 
 LONGEST = 200
 KNOWN_KEPT = 10_000
@@ -107,6 +108,18 @@ def published_in(headers: Mapping[str, Any]) -> int | None:
     ours = headers.get(HEADER)
     at = ours.get("p") if isinstance(ours, dict) else None
     return at if isinstance(at, int) else None
+
+
+def run_in(headers: Mapping[str, Any], task_id: Any) -> str:
+    """What the run is called: as its task, and more where another run may have that id as well."""
+    ours = headers.get(HEADER)
+    first = ours.get("r") if isinstance(ours, dict) else None
+    return f"{task_id}~{first:x}" if isinstance(first, int) else str(task_id)
+
+
+def chosen_again(task_id: Any) -> bool:
+    """Whether a program may choose this id again and again: Celery's own are random, and the UUIDs say so."""
+    return isinstance(task_id, str) and bool(task_id) and (len(task_id) != 36 or task_id[14] != "4")
 
 
 def public_name(entry: Any, task: Any) -> str:

@@ -12,6 +12,7 @@ from celery import signals
 from celery.worker import state
 
 from missedbeat.celery.handle import Handle, handle_of, handles
+from missedbeat.celery.naming import run_in
 from missedbeat.celery.registration import declared_by_settings
 from missedbeat.celery.vital import path_of, take_away
 from missedbeat.celery.worker_vital import WorkerVital
@@ -100,17 +101,17 @@ class Main:
         """What is said of each watched run that did not end. One of which nothing can be said does not silence the others."""
         requests, now = _requests(), time.time()
         listed = [guard.run(self._listed, request, now) for request in requests]
-        self.reporter.runs.forget({request.id for request in requests}, int(now * 1000))
+        self.reporter.runs.forget({run_in(request.request_dict, request.id) for request in requests}, int(now * 1000))
         return [one for one in listed if one is not None]
 
     def _listed(self, request: Any, now: float) -> list[Any] | None:
         """Its monitor, as its start named it, its id, execution and age."""
-        runs = self.reporter.runs
-        if runs.has_ended(request.id):
+        runs, run = self.reporter.runs, run_in(request.request_dict, request.id)
+        if runs.has_ended(run):
             return None
-        monitor = runs.monitor_of(request.id) or self.handle.names.monitor_of(request.task.name, request.request_dict)
+        monitor = runs.monitor_of(run) or self.handle.names.monitor_of(request.task.name, request.request_dict)
         age = round(max(0.0, now - (request.time_start or now)), 1)
-        return [monitor, request.id, runs.execution_of(request.id), age] if monitor else None
+        return [monitor, run, runs.execution_of(run), age] if monitor else None
 
     def _about(self) -> tuple[Any, ...]:
         pool = getattr(self.worker.pool_cls, "__module__", "").rpartition(".")[2]
