@@ -35,15 +35,12 @@ class Relay:
 
     def is_open(self) -> bool:
         """Whether the descriptor is still this pipe: a process may close all that it inherited, and the number is used again."""
-        try:
-            return _which(self._writes) == self._pipe
-        except OSError:
-            return False
+        return self._is_ours(self._writes)
 
     def write(self, line: bytes) -> bool:
-        """Hand a line over whole; False: it could not be."""
+        """Hand a line over whole; False: it could not be. Looks each time: the number may have become a file of the task."""
         try:
-            return os.write(self._writes, line) == len(line)
+            return self.is_open() and os.write(self._writes, line) == len(line)
         except OSError:  # full, or nobody reads any more
             return False
 
@@ -56,14 +53,19 @@ class Relay:
         poll.poll(max(0, int(seconds * 1000)))
 
     def wake(self) -> None:
-        """End `wait`; safe in a signal handler."""
-        with suppress(OSError):  # full: it wakes all the same
-            os.write(self._writes, b"\n")
+        """End `wait`; safe in a signal handler. Where the pipe is full it ends all the same."""
+        self.write(b"\n")
 
     def read(self) -> list[bytes]:
         """All lines that were written since."""
         with self._lock:
-            return [line for line in self._lines() if line]
+            return [line for line in self._lines() if line] if self._is_ours(self._reads) else []
+
+    def _is_ours(self, descriptor: int) -> bool:
+        try:
+            return _which(descriptor) == self._pipe
+        except OSError:
+            return False
 
     def _lines(self) -> Iterator[bytes]:
         while True:

@@ -277,7 +277,7 @@ def test_only_the_main_process_reads_the_relay(reporting: Callable[..., Reporter
 
 
 def test_a_closed_descriptor_is_not_written_to_even_if_it_was_opened_again(tmp_path: Path) -> None:
-    """Embedded Beat closes whatever it inherited; the number may be anybody's afterwards."""
+    """Embedded Beat closes whatever it inherited, a task one file twice; the number may be anybody's afterwards."""
     relay = Relay()
     assert relay.is_open()
     os.close(relay._writes)
@@ -285,6 +285,16 @@ def test_a_closed_descriptor_is_not_written_to_even_if_it_was_opened_again(tmp_p
     with (tmp_path / "somebody's").open("wb") as file:
         assert file.fileno() == relay._writes
         assert not relay.is_open()
+        assert not relay.write(b"what a task of theirs must never find there\n")
+        relay.wake()
+    assert (tmp_path / "somebody's").stat().st_size == 0
+    os.close(relay._reads)
+    with (tmp_path / "somebody's").open("w+b", buffering=0) as file:
+        assert file.fileno() == relay._reads
+        file.write(b"theirs to read\n")
+        file.seek(0)
+        assert relay.read() == []
+        assert file.read() == b"theirs to read\n"
 
 
 # ---- what an answer means
