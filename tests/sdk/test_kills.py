@@ -4,8 +4,10 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from tests.sdk.brokers import Redis
 from tests.sdk.celery_processes import client, worker
@@ -123,3 +125,41 @@ def listed(events: list[Event]) -> set[str]:
     """The runs that the last heartbeat listed."""
     beats = [e for e in events if e["type"] == "worker.beat"]
     return {line[1] for line in beats[-1]["active"]} if beats else set()
+
+
+LATE = {"task_acks_late": True, "worker_cancel_long_running_tasks_on_connection_loss": True}
+
+
+def test_a_run_that_celery_gives_to_another_worker_goes_on(redis_url: str, tmp_path: Path) -> None:
+    """A cold shutdown in the middle of a task with acks_late: its message was never acknowledged, and the next worker begins it
+    anew. It was stopped, and nobody is to be told so."""
+    with Collector() as collector, client(redis_url) as app:
+        told: dict[str, Any] = {"broker": redis_url, "url": collector.url, "conf": LATE}
+        with worker(tmp_path, **told) as process:
+            run = app.send_task("sleeps", [3]).id
+            collector.wait_for(lambda events: [e for e in events if e["type"] == "run.started"])
+            process.send(signal.SIGQUIT)
+            process.process.wait(60)
+        with worker(tmp_path, **told):
+            collector.wait_for(lambda events: ended(events, "run.succeeded", 1), within=LONG)
+        assert_begun_twice(collector, run)
+
+
+@pytest.mark.prove
+def test_so_does_one_that_celery_ends_because_it_lost_its_broker(own_redis: Redis, tmp_path: Path) -> None:
+    """It could not be acknowledged any more, and comes again at once. What is told of its end is not of the one that follows."""
+    with Collector() as collector, client(own_redis.url()) as app:
+        with worker(tmp_path, broker=own_redis.url(), url=collector.url, conf=LATE):
+            run = app.send_task("sleeps", [3]).id
+            collector.wait_for(lambda events: [e for e in events if e["type"] == "run.started"])
+            with redis.Redis(unix_socket_path=str(own_redis.socket)) as admin:
+                admin.client_kill_filter(_type="normal")
+            collector.wait_for(lambda events: ended(events, "run.succeeded", 1), within=LONG)
+        assert_begun_twice(collector, run)
+
+
+def assert_begun_twice(collector: Collector, run: str) -> None:
+    """What ended the first time is told by the word of others: it is nothing that this execution said of itself."""
+    story = [(e["type"], e.get("x")) for e in collector.of("run") if e["run"] == run]
+    first, second = (x for kind, x in story if kind == "run.started")
+    assert {("run.started", first), ("run.retry", None), ("run.started", second), ("run.succeeded", second)} == set(story)

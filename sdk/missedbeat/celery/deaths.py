@@ -62,16 +62,20 @@ def on_failure(sender: Any = None, task_id: Any = None, exception: Any = None, *
 
 
 def on_retry(sender: Any = None, request: Any = None, reason: Any = None, **_: Any) -> None:
-    """With a reason, the main process has a run retried whose process died. Without, it is a shutdown that takes the run back and
-    does not publish it again, even where it has ended already."""
+    """With a reason, the main process has a run retried whose process died. Without, the worker ends the run, even where it has
+    ended already: for good, or, where its message was not acknowledged yet, until that comes again."""
     main = main_of(sender.app)
     if main is None or main.pid != os.getpid() or MARK in request.__dict__:
         return
+    main.reporter.drain()
     monitor, run = _monitor_of(main.handle, sender.name, request), run_in(request.__dict__, request.id)
     if not monitor or (reason is None and not main.reporter.runs.is_underway(run)):
         return
+    if reason is None and sender.acks_late:
+        main.reporter.record("run.retry", monitor, run, request.retries or 0)
+        return
     kind = "run.aborted" if reason is None else "run.retry"
-    main.reporter.record(kind, monitor, run, request.retries or 0, UNKNOWN)
+    main.reporter.record(kind, monitor, run, request.retries or 0, main.reporter.runs.execution_of(run))
 
 
 def on_revoked(

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import timezone
+from signal import SIGINT, SIGTERM
 from typing import Any, NamedTuple
 
 from celery import current_task, signals
@@ -33,6 +34,9 @@ ENDS = {
     "SUCCESS": "run.succeeded", "FAILURE": "run.failed", "RETRY": "run.retry", "IGNORED": "run.ignored",
     "REJECTED": "run.rejected",
 }  # fmt: skip
+
+ENDED_BY_SIGNAL = frozenset(-(256 - number) for number in (SIGTERM, SIGINT))
+"""With these codes a child of the pool leaves where it is told to, in whatever task it is."""
 
 _ended: deque[tuple[str, int]] = deque(maxlen=1000)
 """What ended in this process of late: what Celery fails of itself after that has been told. All else failed before it began."""
@@ -127,6 +131,9 @@ def on_postrun(task_id: Any = None, task: Any = None, retval: Any = None, state:
         return
     _ended.append((mark.run, request.retries or 0))
     kind, more = _end(handle, request, str(state) if state else "", retval)
+    if kind == "run.aborted" and task.acks_late and _was_ended(sys.exc_info()[1]):
+        handle.reporter.record("run.retry", mark.monitor, mark.run, request.retries or 0)  # it comes again, or others know better
+        return
     said = request.__dict__.get(SAID)
     more = (*more, *said.news()) if said is not None else more
     if kind not in ("run.retry", "run.ignored"):
@@ -185,6 +192,11 @@ def _end(handle: Handle, request: Any, state: str, retval: Any) -> tuple[str, tu
     if isinstance(in_flight, Exception):
         return "run.failed", _error(words_of(_first_of(in_flight), how))  # and its failure could not be stored
     return "run.aborted", _error(words_of(in_flight, how) if in_flight is not None else "")
+
+
+def _was_ended(error: BaseException | None) -> bool:
+    """Whether its worker ended it, and not the task itself."""
+    return isinstance(error, SystemExit) and error.code in ENDED_BY_SIGNAL
 
 
 def _first_of(error: BaseException) -> BaseException:
