@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from missedbeat.celery.vital import Facts, judge_beat, judge_worker
+from missedbeat.celery.vital import Facts, File, Verdict, judge_beat, judge_worker
 
 from tests.sdk.brokers import Redis
 from tests.sdk.celery_processes import CeleryProcess, beat, client, wait_until, worker
@@ -257,6 +257,18 @@ def test_verdicts() -> None:
         (7200, "", False, True, False), (7200, "", None, True, False),
     ):  # fmt: skip
         assert judge_beat(stalled, True, error, can_reach, 60.0)[:2] == (live, ready), (stalled, error, can_reach)
+
+
+def test_a_fault_of_our_own_kills_nobody(tmp_path: Path) -> None:
+    """The thread lives, and the process with it: more cannot be said, and a restart would mend nothing."""
+
+    def judge() -> Verdict:
+        raise AttributeError("a consumer that is not as Celery's")
+
+    file = File(str(tmp_path / "probe"), "worker", 1.0, judge)
+    file.start()
+    says(tmp_path / "probe", code=0, words="how it is cannot be said")
+    file.close()
 
 
 def test_nonsense_is_no_life(tmp_path: Path) -> None:

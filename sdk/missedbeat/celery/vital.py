@@ -34,6 +34,10 @@ class Verdict(NamedTuple):
     words: str
 
 
+UNKNOWN = Verdict(True, True, "is there; how it is cannot be said, and its log says why")
+"""Where we fail ourselves: that is no reason to end anybody."""
+
+
 class Facts(NamedTuple):
     """Of a worker. `stands`: how many seconds its loop has not turned; `is_busy`: a task runs in the thread of the loop; `waits`:
     a queue that has held messages for `waits_for` seconds while it took nothing, though there was room; `reachable`: how many
@@ -172,9 +176,7 @@ class File:
             self._heart.beat_now()
 
     def _write(self) -> None:
-        verdict = guard.run(self._judge)
-        if verdict is None:
-            return
+        verdict = guard.run(self._judge) or UNKNOWN
         _, error = guard.attempt(_replace, self._path, line_of(*verdict))
         if isinstance(error, OSError) and not self._is_broken:
             logger.warning("MISSEDBEAT_PROBE: %s cannot be written, the probe will say that we are gone: %s", self._path, error)
