@@ -296,3 +296,10 @@ def test_the_other_form_watches_workers_and_beat_alike(monkeypatch: pytest.Monke
     app = Celery("worker", broker="memory://", set_as_current=False)
     MissedbeatMiddleware(SimpleNamespace(app=app))
     assert id(app) in handles
+
+
+def test_of_more_entries_than_the_service_takes_as_many_are_watched_as_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    """A schedule that is too long would be refused whole. One line says how many are left out."""
+    app = shop({f"e{number:04}": {"task": "t", "schedule": 60} for number in range(5_003)})
+    assert [entry["name"] for entry in synced(app)] == [f"e{number:04}" for number in range(5_000)]
+    assert caplog.text.count("3 entries of the schedule are not watched") == 1

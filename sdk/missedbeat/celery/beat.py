@@ -8,6 +8,7 @@ of its own, so that nothing waits for it. What was read is said by yet another t
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -23,13 +24,15 @@ from celery.beat import PersistentScheduler, Scheduler
 from missedbeat.celery.dispatching import DISPATCHING, Dispatch, is_of_broker
 from missedbeat.celery.handle import Handle, handle_of
 from missedbeat.celery.naming import public_name
-from missedbeat.celery.registration import Declaration, Watched, declare, watched
+from missedbeat.celery.registration import MOST_ENTRIES, Declaration, Watched, declare, watched
 from missedbeat.celery.stores import matches, reader_of, runs_once, waits_for_lock
 from missedbeat.celery.vital import TIMEOUT, Broker, File, Verdict, connection_of_our_own, judge_beat
 from missedbeat.guard import guard
 from missedbeat.heart import Heart
 from missedbeat.reporter import Reporter
 from missedbeat.words import words_of
+
+logger = logging.getLogger("missedbeat")
 
 SLACK = 10.0
 SYNC_EVERY = 900.0
@@ -56,7 +59,7 @@ class Watch:
         self._looked_at = 0.0
         self._synced: tuple[float, list[Declaration]] | None = None
         self._probing: threading.Thread | None = None
-        self._said_goodbye = False
+        self._said_goodbye = self._has_complained = False
         self._broker = Broker(handle.app, handle.settings.probe_patience, list)
         self.file = File(handle.settings.probe, "beat", handle.settings.probe_patience, self.judge)
         self.heart = Heart(handle.settings.heartbeat, self.beat)
@@ -231,13 +234,19 @@ class Watch:
         entries = sorted(declared.values(), key=lambda said: str(said["name"]))
         essence = [{**said, "schedule": {**said["schedule"], "next_due": None}} for said in entries]
         idle = [{"name": name, "paused": True} for name in sorted(paused - declared.keys())]
-        entries, essence = entries + idle, essence + idle
+        entries, essence = (entries + idle)[:MOST_ENTRIES], (essence + idle)[:MOST_ENTRIES]
+        self._complain_of(len(declared) - MOST_ENTRIES)
         now = time.monotonic()
         if self._synced is not None and self._synced[1] == essence and now - self._synced[0] < SYNC_EVERY:
             return
         self._synced = (now, essence)
         reconcile = self.handle.settings.reconcile and self._is_whole
         self.reporter.beat("schedule.sync", [("reconcile", reconcile, "entries", entries)])
+
+    def _complain_of(self, left_out: int) -> None:
+        if left_out > 0 and not self._has_complained:
+            self._has_complained = True
+            logger.warning("%d entries of the schedule are not watched: the service takes %d of a Beat", left_out, MOST_ENTRIES)
 
     def _probe(self) -> None:
         """Whether the broker can be reached again; asked over a connection of our own, so that Beat's is left alone."""

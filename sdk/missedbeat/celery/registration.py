@@ -15,6 +15,7 @@ from missedbeat.guard import guard
 from missedbeat.wanted import Monitor
 
 Declaration = dict[str, Any]
+MOST_ENTRIES = 5_000  # of one sync; the service refuses a longer one whole
 
 logger = logging.getLogger("missedbeat")
 
@@ -52,7 +53,7 @@ def declared_by_settings(handle: Handle) -> list[Declaration]:
     """What a worker can say of the schedule: the entries of the settings whose times do not depend on a running Beat."""
     entries = guard.run(settings_entries, handle.app) or []
     declared = (declare(handle, one) for one in watched(handle, entries))
-    return [said for said in declared if said is not None and said["schedule"]["kind"] != "declared"]
+    return [said for said in declared if said is not None and said["schedule"]["kind"] != "declared"][:MOST_ENTRIES]
 
 
 def settings_entries(app: Any) -> list[Any]:
