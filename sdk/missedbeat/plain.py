@@ -78,12 +78,12 @@ def start(key: str, run_id: str = "") -> str:
 
 def success(key: str, text: str = "", run_id: str = "") -> None:
     """The run that `start` began last in this process ended well, or the one with this id; where none did, one that ends now."""
-    guard.run(_over, key, run_id, "run.succeeded", ("log", str(text)) if text else ())
+    guard.run(_over, key, run_id, "run.succeeded", "log", text)
 
 
 def fail(key: str, why: str = "", run_id: str = "") -> None:
     """The same, and it ended badly."""
-    guard.run(_over, key, run_id, "run.failed", ("error", str(why)) if why else ())
+    guard.run(_over, key, run_id, "run.failed", "error", why)
 
 
 def flush(seconds: float | None = None) -> bool:
@@ -91,10 +91,13 @@ def flush(seconds: float | None = None) -> bool:
     return bool(guard.run(flush_all, seconds))
 
 
-def _over(key: str, run_id: str, kind: str, more: tuple[Any, ...]) -> None:
+def _over(key: str, run_id: str, kind: str, field: str, said: str) -> None:
     program = this_program()
     if program.reporter is None:
         return
+    run_id = str(run_id or "")
+    words = guard.run(str, said) if said else ""
+    more: tuple[Any, ...] = (field, words) if words else ()
     begun = program.open.get(run_id) if run_id else program.newest(str(key))
     if begun is not None:
         begun.over(kind, more)

@@ -78,6 +78,34 @@ def test_exceptions_pass_unchanged_and_are_told(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+def test_no_nonsense_that_a_run_says_costs_its_end(tmp_path: Path) -> None:
+    """A number that is none, a value without words, `sys.exit(True)`, an event that `before_send` spoils: a service that takes no
+    such line still hears how each run ended."""
+    text = """
+        import sys
+        class Odd:
+            def __str__(self): raise RuntimeError("no words")
+        for number in (float("nan"), float("inf"), 10**5000, Odd(), "ten", None):
+            with missedbeat.run("job") as r: r.metric(rows=number, good=1); r.progress(float("nan"))
+        try:
+            with missedbeat.run("job"): sys.exit(True)
+        except SystemExit: pass
+        missedbeat.start("job", run_id=77); missedbeat.success("job", run_id=77); missedbeat.fail("job", Odd())
+        missedbeat.configure(before_send=lambda event: {**event, "odd": Odd(), "nan": float("nan")})
+        missedbeat.ping("spoilt")
+    """
+    with Collector() as collector:
+        code, _, errors = ran(tmp_path, text, collector.url)
+        assert code == 0
+        assert [event["type"] for event in told(collector) if event["monitor"] == "job:spoilt"] == ["run.succeeded"]
+        ends = [event for event in told(collector) if event["type"] != "run.started" and event["monitor"] == "job:job"]
+        assert [event["type"] for event in ends] == [*["run.succeeded"] * 6, "run.failed", "run.succeeded", "run.failed"]
+        assert [event.get("metrics") for event in ends[:6]] == [{"good": 1}] * 6
+        assert (ends[6]["exit"], type(ends[6]["exit"]), ends[7]["run"]) == (1, int, "77")
+        assert all("progress" not in event for event in ends)
+        assert errors.count("is no number, and is left out") == 6
+
+
 def test_coroutines_and_threads_each_know_their_own_run(tmp_path: Path) -> None:
     """`current_run` is that of the task or thread; one that is cancelled was stopped in the middle."""
     text = """
