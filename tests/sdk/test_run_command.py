@@ -227,7 +227,9 @@ def test_without_a_server_or_a_check_the_command_runs_as_if_we_were_not_there(tm
         assert (code, out) == (3, f"{os.getpid()}\n".encode())
         assert errors.decode() == (f"missedbeat: this run is not watched; {words}\n" if words else "")
     assert ran("no-such-command", url=None)[0] == 127
-    assert subprocess.run([*WRAPPER, "job"], env=environment(None), capture_output=True, check=False).returncode == 2
+    for line in (("job",), ("job", "true", "-x")):
+        refused = subprocess.run([*WRAPPER, *line], env=environment(None), capture_output=True, check=False)
+        assert (refused.returncode, b"say the command behind two dashes" in refused.stderr) == (2, True)
 
 
 def test_a_reader_that_leaves_is_noticed_by_the_command() -> None:
@@ -240,6 +242,19 @@ def test_a_reader_that_leaves_is_noticed_by_the_command() -> None:
         assert process.wait(30) == 141
         assert ends(collector) == [("lost", 141, "its process was killed by signal 13 (SIGPIPE)")]
         process.communicate()
+
+
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    """The disk is full, and the command took for written what it gave to us: without us it would have failed, and so it does."""
+    words = "its output could not be written: No space left on device"
+    with Collector() as collector, Path("/dev/full").open("wb") as full:
+        code, _, errors = ran("sh", "-c", "echo a dump", url=collector.url, stdout=full)
+        assert (code, errors.decode()) == (1, f"missedbeat: {words}\n")
+        assert ends(collector) == [("failed", 1, words)]
+    with Collector() as collector, Path("/dev/full").open("wb") as full:
+        assert ran("sh", "-c", "echo a dump; exit 3", url=collector.url, stdout=full, stderr=full)[0] == 3
+        assert ran("no-such-command", url=collector.url, stdout=full, stderr=full)[0] == 127
+        assert ends(collector) == [("failed", 3, words), ("failed", 127, "no-such-command: command not found")]
 
 
 def test_what_the_command_leaves_running_may_go_on_writing(tmp_path: Path) -> None:
