@@ -9,13 +9,9 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from missedbeat.event import Event, Told
-from missedbeat.guard import guard
 
 WHOLE = 4096  # PIPE_BUF: a write up to this size is never torn, whoever else writes
 WORDS_KEPT = 500
-BARE = ("type", "id", "ts", "monitor", "run", "att", "x")
-"""What an event is without its further words: that a run ended is worth more than the number that is none."""
-
 _encoder = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _encode = _encoder.encode  # `dumps` makes one each time
 
@@ -29,10 +25,9 @@ class Relayed(NamedTuple):
 
 
 def in_text(said: dict[str, Any]) -> bytes:
-    """One line. What no service can store is replaced the same way wherever it stands: a NUL, and half of a surrogate pair. Of an
-    event that cannot be written as a whole, for a NaN or a value without words, the bare fact is left."""
-    text = guard.run(_encode, said) or _encode({name: said[name] for name in BARE if name in said})
-    return text.replace("\\u0000", "\\ufffd").encode(errors="replace")
+    """One line. What no service can store is replaced the same way wherever it stands: a NUL, and half of a surrogate pair.
+    Raises ValueError and TypeError for what JSON cannot hold, such as NaN, and what the words of a value raise."""
+    return _encode(said).replace("\\u0000", "\\ufffd").encode(errors="replace")
 
 
 def pack(event: Event, boot: str, dropped: dict[str, int]) -> bytes | None:

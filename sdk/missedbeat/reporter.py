@@ -29,6 +29,8 @@ from missedbeat.sender import Sender, Way
 from missedbeat.settings import Settings
 
 AGENT = f"missedbeat-python/{__version__}"
+BARE = ("type", "id", "ts", "monitor", "run", "att", "x")
+"""What an event is without its further words: where these cannot be written this much goes out."""
 
 
 def now_ms() -> int:
@@ -141,6 +143,11 @@ class Reporter:
         self._buffer.store()
         return has_arrived
 
+    @property
+    def trouble(self) -> tuple[str, bool]:
+        """Why what waits was not sent, empty where that is in the log already; and whether another attempt soon may do it."""
+        return self._sender.trouble, self._sender.may_pass and not self.settings.spool
+
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""
         body = self._envelope({}) + b"\n"
@@ -186,7 +193,10 @@ class Reporter:
         self._sender.ring()
 
     def _hand_over(self, event: Event) -> None:
-        line = pack(event, self.boot, self._unsaid) if self.relay is not None else None
+        line = None
+        if self.relay is not None:
+            line, error = guard.attempt(pack, event, self.boot, self._unsaid)
+            line = line if error is None else pack(event._replace(more=()), self.boot, self._unsaid)
         if line is not None and self.relay is not None and self.relay.write(line):
             self._unsaid = {}
         else:
@@ -224,6 +234,8 @@ class Reporter:
         if said is None:
             return None
         text = guard.run(in_text, said)
+        if text is None and "type" in said:
+            text = guard.attempt(in_text, {name: said[name] for name in BARE if name in said})[0]
         if text is None:
             self._buffer.drop(event.type)
         return text

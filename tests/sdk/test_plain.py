@@ -212,12 +212,33 @@ def test_a_server_that_is_away_or_hangs_costs_the_end_of_a_script_two_seconds_at
     hang = Server(lambda lines: (time.sleep(60), (200, {}, b"{}"))[1])  # type: ignore[func-returns-value]
     broken = Server(lambda lines: (500, {}, b"{}"))
     with hang, broken:
-        for url in (f"http://127.0.0.1:{port}", hang.url, broken.url):
+        for url, why in (
+            (f"http://127.0.0.1:{port}", "The server cannot be reached ("), (hang.url, "The server did not answer in time."),
+            (broken.url, "The server answers 500"),
+        ):  # fmt: skip
             code, out, errors = ran(tmp_path, text, url)
             assert (code, out) == (0, "True\n")
-            assert errors.splitlines() == [
-                "The program ends, and the server was not told everything: 2 events could not be sent."
-            ]
+            assert errors.count("The program ends, and the server was not told everything: 2 events could not be sent.") == 1
+            assert errors.count(why) == 1
+
+
+def test_a_script_tries_again_where_the_server_is_busy_for_a_moment_and_says_what_a_person_can_mend(tmp_path: Path) -> None:
+    """It is over before the next attempt of a program that lives longer; a key that is refused is refused the next time too."""
+    text = 'with missedbeat.run("job", schedule=60): pass'
+    asked: list[int] = []
+
+    def busy(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        asked.append(len(lines))
+        return (429 if len(asked) == 1 else 200), {}, b"{}"
+
+    with Server(busy) as server:
+        assert ran(tmp_path, text, server.url) == (0, "", "")
+        assert [said["type"] for said in server.events] == ["run.started", "run.succeeded", "job.declared"]
+    asked.clear()
+    with Server(lambda lines: (asked.append(1), (401, {}, b"{}"))[1]) as server:  # type: ignore[func-returns-value]
+        code, _, errors = ran(tmp_path, text, server.url)
+        assert (code, len(asked)) == (0, 1)
+        assert "The server refuses the key (401): set MISSEDBEAT_KEY to a read-write key of the project." in errors
 
 
 def test_without_a_key_or_with_nonsense_a_job_runs_as_ever(tmp_path: Path) -> None:
@@ -243,7 +264,7 @@ def test_without_a_key_or_with_nonsense_a_job_runs_as_ever(tmp_path: Path) -> No
         assert len(collector.of("run")) == 9
     for words in (
         "The schedule of 'job' is not registered: schedule={'nonsense'}", "grace, max_runtime and tags go with a schedule",
-        "The schedule of 'job' is not registered: could not convert string to float: 'soon'",
+        "The schedule of 'job' is not registered: grace='soon': say a number of seconds, or a timedelta",
         "missedbeat.configure() knows no color", "missedbeat.configure(heartbeat='often')",
         "missedbeat.configure(exceptions='loud')",
     ):  # fmt: skip
