@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar
@@ -107,6 +107,12 @@ def _over(key: str, run_id: str, kind: str, field: str, said: str) -> None:
         program.ended(ended)
 
 
+async def _to_its_end(run: Run, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The rest of a run whose function was no `async def`, and returned a coroutine, as many decorators make them."""
+    with run:
+        return await coroutine
+
+
 class Job:
     """What `monitor` returns."""
 
@@ -128,8 +134,13 @@ class Job:
     def _as_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def watched(*args: Any, **named: Any) -> Any:
-            with Run(self._key, self._options):
-                return function(*args, **named)
+            run = Run(self._key, self._options)
+            with run:
+                result = function(*args, **named)
+                if not inspect.iscoroutine(result):
+                    return result
+                run.goes_on()
+            return _to_its_end(run, result)
 
         return watched
 

@@ -41,7 +41,7 @@ class Run:
         self._lines: deque[str] = deque(maxlen=MOST_LINES)
         self._metrics: dict[str, float] = {}
         self._progress: float | None = None
-        self._has_news = False
+        self._has_news = self._goes_on = False
 
     # what a job says
 
@@ -88,8 +88,14 @@ class Run:
         else:
             guard.run(self._abort, error)
 
+    def goes_on(self) -> None:
+        """It does not end with this block, but with the next one that is entered with it."""
+        self._goes_on = True
+
     def __enter__(self) -> Run:
-        self.begin()
+        if not self._goes_on:
+            self.begin()
+        self._goes_on = False
         self._token = _current.set(self)
         return self
 
@@ -97,7 +103,8 @@ class Run:
         if self._token is not None:
             with suppress(ValueError):  # it ends in another context than it began in
                 _current.reset(self._token)
-        self.end(error)
+        if not self._goes_on:
+            self.end(error)
 
     def report_news(self) -> None:
         """Send what it said since the last time."""

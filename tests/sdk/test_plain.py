@@ -140,6 +140,35 @@ def test_coroutines_and_threads_each_know_their_own_run(tmp_path: Path) -> None:
         )
 
 
+def test_a_function_that_returns_a_coroutine_has_run_when_that_is_over(tmp_path: Path) -> None:
+    """What decorators make of an `async def` is often none, and would have ended well before it did anything."""
+    text = """
+        import asyncio, functools
+        def decorated(function):
+            @functools.wraps(function)
+            def inner(*args):
+                if not args: raise LookupError("at once")
+                return function(*args)
+            return inner
+        @missedbeat.monitor("job")
+        @decorated
+        async def work(words):
+            await asyncio.sleep(0)
+            missedbeat.current_run().log(words)
+            if words == "bad": raise ValueError("no disk")
+            return words
+        async def main():
+            try: work()
+            except LookupError as error: print(error)
+            print(await asyncio.gather(work("good"), work("bad"), return_exceptions=True), missedbeat.current_run().id == "")
+        asyncio.run(main())
+    """
+    with Collector() as collector:
+        assert ran(tmp_path, text, collector.url) == (0, "at once\n['good', ValueError('no disk')] True\n", "")
+        assert story(collector) == ["started", "failed", "started", "started", "succeeded", "failed"]
+        assert [e.get("log") for e in told(collector) if e["type"] != "run.started"] == [None, "good", "bad"]
+
+
 def test_what_a_run_says_arrives_while_it_runs_and_with_its_end(tmp_path: Path) -> None:
     """Lines since the last heartbeat, the newest numbers, how far it is; and that it lives, as often as it should."""
     text = """
