@@ -7,9 +7,11 @@ function of your own nobody can know it, and so you say it.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import timezone
+from functools import wraps
 from typing import Any
 
 from huey import signals
@@ -50,6 +52,7 @@ def _watch(huey: Any, tasks: Mapping[str, Mapping[str, Any] | None], consumer: s
     if getattr(huey, "_missedbeat", None) is None:
         huey._missedbeat = watcher = Watcher(huey, tasks, consumer)
         huey.signal()(watcher.hear)
+        huey.execute = watcher.to_its_end(huey.execute)
         huey.on_startup(name="missedbeat")(watcher.begin)
 
 
@@ -87,6 +90,19 @@ class Watcher:
         way = self._ways.get(signal)
         if way is not None:
             guard.run(way, task, *args)
+
+    def to_its_end(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Whatever Huey has no signal for: `sys.exit()` in a task, which ends its worker, a result that cannot be stored. Else
+        the run would be alive for as long as its consumer, and never end."""
+
+        @wraps(execute)
+        def execute_watched(task: Any, *args: Any, **named: Any) -> Any:
+            try:
+                return execute(task, *args, **named)
+            finally:
+                guard.run(self._broke, task, sys.exc_info()[1])
+
+        return execute_watched
 
     # what is watched
 
@@ -128,6 +144,11 @@ class Watcher:
         if run is not None:
             self._held_up.pop(run.key, None)
         return run
+
+    def _broke(self, task: Any, error: BaseException | None) -> None:
+        run = self._over(task) if error is not None else None
+        if run is not None:
+            run.end(error)
 
     def _complete(self, task: Any) -> None:
         run = self._over(task)
