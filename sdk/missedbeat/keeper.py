@@ -69,17 +69,23 @@ class KeptBuffer(Buffer):
         """Whether nothing waits, in files neither. Asked in the order in which events move on, so that none slips by."""
         return super().is_empty and not (self._is_moving or self._spool.has_more or self._ready or self._arrived)
 
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether memory is all there is: nothing can be written, or the disk hangs."""
+        since = self._at_work_since
+        return (since is not None and time.monotonic() - since > STUCK) or not self._spool.is_usable
+
     def take(self) -> Waiting | None:
         """The schedule; else what lies ready; from memory only what cannot be written."""
         for sync in self._beats.pop(SYNC, ()):
             return sync
-        if not self._ready and not self._is_bypassed() and not self.is_empty:
+        if not self._ready and not self.is_bypassed and not self.is_empty:
             self._ring()
             time.sleep(MOMENT)
         try:
             line = self._ready.popleft()
         except IndexError:
-            return self.oldest() if self._is_bypassed() else None
+            return self.oldest() if self.is_bypassed else None
         _, lines = self._out.get(line.file, (0, 0))
         self._out[line.file] = line.position, lines + 1
         return line.told
@@ -96,7 +102,7 @@ class KeptBuffer(Buffer):
     def store(self) -> None:
         """What waits in memory is in a file, or half a second is over, or there is none."""
         until = time.monotonic() + CLOSING
-        while (len(self) or self._is_moving) and time.monotonic() < until and not self._is_bypassed():
+        while (len(self) or self._is_moving) and time.monotonic() < until and not self.is_bypassed:
             self._ring()
             time.sleep(MOMENT)
 
@@ -199,8 +205,3 @@ class KeptBuffer(Buffer):
         self._is_moving = False
         if self._ready:
             self._on_ready()
-
-    def _is_bypassed(self) -> bool:
-        """Whether memory is all there is: nothing can be written, or the disk hangs."""
-        since = self._at_work_since
-        return (since is not None and time.monotonic() - since > STUCK) or not self._spool.is_usable

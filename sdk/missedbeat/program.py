@@ -149,9 +149,10 @@ def _at_exit() -> None:
 
 
 def _say_what_is_left(why: str) -> None:
-    left = sum(one.reporter.stats()["queued"] for one in _programs if one.reporter is not None)
-    words = f"The program ends, and the server was not told everything: {left} events could not be sent. {why}"
-    logger.warning("%s", words.rstrip())
+    lost = sum(one.reporter.lost for one in _programs if one.reporter is not None)
+    is_kept = not lost and any(one.settings.spool for one in _programs)
+    what = "it waits in the spool for the next one." if is_kept else f"{lost} events could not be sent."
+    logger.warning("%s", f"The program ends, and the server was not told everything: {what} {why}".rstrip())
 
 
 def _reporter(settings: Settings) -> Reporter | None:

@@ -148,6 +148,11 @@ class Reporter:
         """Why what waits was not sent, empty where that is in the log already; and whether another attempt soon may do it."""
         return self._sender.trouble, self._sender.may_pass and not self.settings.spool
 
+    @property
+    def lost(self) -> int:
+        """How many events would be gone if the process ended now."""
+        return len(self._buffer) + (self._sender.waiting if self._buffer.is_bypassed else 0)
+
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""
         body = self._envelope({}) + b"\n"

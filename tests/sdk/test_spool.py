@@ -368,7 +368,8 @@ def test_a_script_that_could_not_tell_is_told_of_by_the_next(tmp_path: Path, col
     told = {**os.environ, "MISSEDBEAT_URL": gate.url, "MISSEDBEAT_KEY": "a-key", "MISSEDBEAT_SPOOL": str(tmp_path)}
     for run in ("first", "second"):
         script = f"import missedbeat; missedbeat.configure(flush_timeout=10); missedbeat.success('backup', run_id={run!r})"
-        subprocess.run(tied(sys.executable, "-c", script), env=told, check=True, timeout=60)
+        done = subprocess.run(tied(sys.executable, "-c", script), env=told, check=True, timeout=60, capture_output=True)
+        assert done.stderr.decode().count("not told everything: it waits in the spool for the next one.") == (run == "first")
         gate.now()
     arrived(collector, "first", "second")
     wait_until(lambda: not list(tmp_path.iterdir()), LONG)
