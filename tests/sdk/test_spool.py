@@ -179,6 +179,23 @@ def test_a_file_without_its_first_line_is_sent_from_the_start(
     arrived(collector, *program.runs)
 
 
+def test_what_a_newer_version_wrote_is_left_to_it(
+    tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
+) -> None:
+    """After a release that was taken back: what these lines say is not guessed, and not thrown away."""
+    with Program(gate.url, tmp_path, 3) as program:
+        program.kill()
+    file = next(tmp_path.glob("*.spool"))
+    written = file.read_bytes().replace(b"missedbeat-spool 1 ", b"missedbeat-spool 2 ", 1)
+    file.write_bytes(written)
+    gate.now()
+    reporter = reporters(gate.url, tmp_path)
+    reporter.record("run.started", "entry:n", "ours")
+    arrived(collector, "ours")
+    wait_until(lambda: list(tmp_path.iterdir()) == [file])
+    assert file.read_bytes() == written
+
+
 def test_what_arrived_before_the_kill_is_not_sent_again(
     tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
 ) -> None:
