@@ -149,6 +149,11 @@ class Reporter:
         return self._sender.trouble, self._sender.may_pass and not self.settings.spool
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the server does not take the key, and nothing is sent for a while."""
+        return self._sender.is_refused
+
+    @property
     def lost(self) -> int:
         """How many events would be gone if the process ended now."""
         return len(self._buffer) + (self._sender.waiting if self._buffer.is_bypassed else 0)

@@ -45,7 +45,8 @@ def _tell(announcement: Announcement, child: Child, ended: Ended, tail: Tail | N
     patience = STOPPED if child.was_stopped else PATIENCE
     output = tail.bytes() if tail is not None else b""
     if not announcement.ended(ended, output, patience, child.is_told_to_stop):
-        _say("the server cannot be reached; it was not told how this run ended")
+        spool = ": it waits in the spool for the next run" if announcement.is_kept else ""
+        _say(f"the server was not told how this run ended{spool}")
 
 
 def _say(words: str) -> None:

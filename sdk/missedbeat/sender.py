@@ -107,7 +107,7 @@ class Sender:
         until = time.monotonic() + seconds
         if self.is_idle or self._closed or seconds <= 0:
             return self.is_idle
-        if self._next_at > time.monotonic() + REFUSED_FOR / 2:
+        if self.is_refused:
             return False
         if self._thread is None:
             self._start()
@@ -138,6 +138,11 @@ class Sender:
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is on its way."""
         return self._buffer.is_empty and not self._batches and not self._busy
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server does not take the key, and is left alone."""
+        return self._next_at > time.monotonic() + REFUSED_FOR / 2
 
     @property
     def trouble(self) -> str:

@@ -195,11 +195,19 @@ def test_a_server_that_is_away_changes_nothing_but_the_wait_at_the_end(tmp_path:
         for n, process in enumerate(processes):
             out, errors = process.communicate(timeout=60)
             assert (process.returncode, out) == (3, b"out\n")
-            assert (
-                errors.decode().splitlines()[-1] == "missedbeat: the server cannot be reached; it was not told how this run ended"
-            )
+            assert errors.decode().splitlines()[-1] == "missedbeat: the server was not told how this run ended"
             lasted = (tmp_path / f"{n}.done").stat().st_mtime - (tmp_path / str(n)).stat().st_mtime
             assert lasted < 60
+
+
+def test_nobody_waits_for_a_server_that_refuses_the_key(tmp_path: Path) -> None:
+    """Once that is sure it will not change in ten seconds. With a spool what was not told is not lost, and that is said."""
+    with Server(lambda lines: (401, {}, b"{}")) as server:
+        code, _, errors = ran("true", url=server.url, MISSEDBEAT_SPOOL=str(tmp_path))
+        why, left = errors.decode().splitlines()
+        assert (code, why.partition(" (")[0]) == (0, "missedbeat: The server refuses the key")
+        assert left == "missedbeat: the server was not told how this run ended: it waits in the spool for the next run"
+        assert list(tmp_path.glob("*.spool"))
 
 
 def test_a_second_signal_ends_the_wait_for_the_server(tmp_path: Path) -> None:
