@@ -36,6 +36,11 @@ class Buffer:
         return not (len(self) or self._beats)
 
     @property
+    def in_memory(self) -> int:
+        """How many events are nowhere else."""
+        return len(self)
+
+    @property
     def is_bypassed(self) -> bool:
         """Whether what waits goes with the process; here it always does."""
         return True

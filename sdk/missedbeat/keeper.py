@@ -41,6 +41,7 @@ class KeptBuffer(Buffer):
         self._write, self._on_ready = write, on_ready
         self._spool = Spool(settings, name, self.drop)
         self._ready: deque[Line] = deque()
+        self._in_hand: deque[Told] = deque()
         self._out: dict[SpoolFile, tuple[int, int]] = {}
         self._arrived: deque[dict[SpoolFile, tuple[int, int]]] = deque()
         self._bell = Bell()
@@ -67,13 +68,24 @@ class KeptBuffer(Buffer):
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits, in files neither. Asked in the order in which events move on, so that none slips by."""
+        if self._is_stuck:
+            return super().is_empty and not (self._in_hand or self._ready)
         return super().is_empty and not (self._is_moving or self._spool.has_more or self._ready or self._arrived)
+
+    @property
+    def in_memory(self) -> int:
+        """What waits to be written, and what is being written."""
+        return super().in_memory + len(self._in_hand)
 
     @property
     def is_bypassed(self) -> bool:
         """Whether memory is all there is: nothing can be written, or the disk hangs."""
+        return self._is_stuck or not self._spool.is_usable
+
+    @property
+    def _is_stuck(self) -> bool:
         since = self._at_work_since
-        return (since is not None and time.monotonic() - since > STUCK) or not self._spool.is_usable
+        return since is not None and time.monotonic() - since > STUCK
 
     def take(self) -> Waiting | None:
         """The schedule; else what lies ready; from memory only what cannot be written."""
@@ -85,10 +97,17 @@ class KeptBuffer(Buffer):
         try:
             line = self._ready.popleft()
         except IndexError:
-            return self.oldest() if self.is_bypassed else None
+            return self._from_memory() if self.is_bypassed else None
         _, lines = self._out.get(line.file, (0, 0))
         self._out[line.file] = line.position, lines + 1
         return line.told
+
+    def _from_memory(self) -> Waiting | None:
+        """What a disk that hangs has in its hands first: it may come a second time out of the file, and counts once."""
+        try:
+            return self._in_hand.popleft()
+        except IndexError:
+            return self.oldest()
 
     def settled(self) -> None:
         """All that was taken has arrived, or is given up."""
@@ -175,8 +194,10 @@ class KeptBuffer(Buffer):
                 text = self._write(event)
                 if text is not None:
                     waiting.append(Told(event.type, event.ts, text, final=True))
+            self._in_hand = deque(waiting)
             if waiting and not self._spool.write(waiting):
-                self.put_back(waiting)
+                self.put_back(list(self._in_hand))
+            self._in_hand = deque()
         self._is_moving = False
 
     def _settle(self) -> None:

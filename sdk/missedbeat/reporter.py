@@ -156,7 +156,7 @@ class Reporter:
     @property
     def lost(self) -> int:
         """How many events would be gone if the process ended now."""
-        return len(self._buffer) + (self._sender.waiting if self._buffer.is_bypassed else 0)
+        return self._buffer.in_memory + (self._sender.waiting if self._buffer.is_bypassed else 0)
 
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""

@@ -89,7 +89,7 @@ class Sender:
         self._is_in_trouble = False
         self._complaints: set[str] = set()
         self.arrived = 0
-        self._trouble = NO_ANSWER
+        self._trouble = ""
         self.may_pass = False
 
     # for the program
@@ -147,7 +147,7 @@ class Sender:
     @property
     def trouble(self) -> str:
         """Why what waits was not sent; empty where that is in the log already."""
-        return "" if self._is_in_trouble else self._trouble
+        return "" if self._is_in_trouble else self._trouble or (NO_ANSWER if self._busy else "")
 
     @property
     def waiting(self) -> int:
@@ -235,7 +235,7 @@ class Sender:
         verdict = judge(answer, self._failures, time.time(), is_refused=batch is None and self._refusals >= PATIENCE - 1)
         self._failures = self._failures + 1 if verdict.fate in (Fate.KEEP, Fate.SUSPECT) else 0
         self._refusals = self._refusals + 1 if answer.status in REFUSALS else 0
-        self._trouble = verdict.complaint if self._failures else NO_ANSWER
+        self._trouble = verdict.complaint if self._failures else ""
         self.may_pass = verdict.fate is Fate.KEEP and self._failures < PATIENCE
         self._next_at = time.monotonic() + verdict.pause
         self._complain(answer, verdict, batch is not None)
