@@ -121,13 +121,16 @@ class Job:
 
     def __call__(self, function: Function) -> Function:
         """The function, watched. Raises TypeError for what cannot be."""
+        name = getattr(function, "__qualname__", repr(function))
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"missedbeat.monitor({self._key!r}): {function.__qualname__} is a generator, which has done nothing yet when it "
+                f"missedbeat.monitor({self._key!r}): {name} is a generator, which has done nothing yet when it "
                 "returns; use `with missedbeat.run(...):` inside of it, or watch the function that uses it"
             )
-        if not callable(function):
-            raise TypeError(f"missedbeat.monitor({self._key!r}): {function!r} is no function")
+        if isinstance(function, (staticmethod, classmethod)):
+            raise TypeError(f"missedbeat.monitor({self._key!r}) stands below @{type(function).__name__}, next to the function")
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"missedbeat.monitor({self._key!r}): {name} is no function")
         kind = self._as_coroutine if inspect.iscoroutinefunction(function) else self._as_function
         return kind(function)  # type: ignore[return-value]
 

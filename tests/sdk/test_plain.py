@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -355,8 +356,8 @@ def test_a_program_that_is_killed_has_told_its_start(tmp_path: Path) -> None:
         assert collector.batches[0][0]["heartbeat"] == 1
 
 
-def test_a_generator_is_refused_where_it_is_decorated() -> None:
-    """It would be a success before it did anything."""
+def test_what_is_no_function_is_refused_where_it_is_decorated() -> None:
+    """A generator would be a success before it did anything; a static method would get its object, a class would be none."""
 
     def generator() -> Any:
         yield 1
@@ -364,9 +365,18 @@ def test_a_generator_is_refused_where_it_is_decorated() -> None:
     async def asynchronous() -> Any:
         yield 1
 
-    for function in (generator, asynchronous, "no function"):
+    class Methods:
+        @staticmethod
+        def static() -> None: ...
+
+        @classmethod
+        def of_class(cls) -> None: ...
+
+    methods = vars(Methods)["static"], vars(Methods)["of_class"]
+    no_functions: tuple[Any, ...] = (generator, asynchronous, partial(generator), "no function", Methods, *methods)
+    for function in no_functions:
         with pytest.raises(TypeError, match=r"missedbeat\.monitor\('job'\)"):
-            monitor("job")(function)  # type: ignore[type-var]
+            monitor("job")(function)
 
 
 def test_to_import_it_costs_next_to_nothing(tmp_path: Path) -> None:
