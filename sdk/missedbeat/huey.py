@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import timezone
@@ -29,6 +30,7 @@ SAID = ("schedule", "tz", "grace", "max_runtime", "tags")
 HELD_UP_TOLD = 3
 """How often in a row a task may find its lock taken, or its rate limit reached, before that is a failure: the lock may be of one
 that was killed."""
+HIDES = "one hides that another is gone, so call them otherwise"
 SPANS = (MONTHS, DAYS, WEEKDAYS, HOURS, MINUTES)
 AS_CRON = (4, 3, 1, 0, 2)  # where the fields of a crontab stand in what Huey keeps
 
@@ -79,8 +81,12 @@ class Watcher:
         """A worker of the consumer begins: say when its tasks are due."""
         if self._pulse is not None:
             guard.run(self._pulse.start)
-        for task in list(self._huey._registry._periodic_tasks):
+        periodic = list(self._huey._registry._periodic_tasks)
+        for task in periodic:
             guard.run(self._declare, task)
+        for name, times in Counter(task.__name__ for task in periodic if self._said(task) is not None).items():
+            if times > 1:
+                logger.warning(f"watch(huey): {times} periodic tasks are called %r, and share one check: {HIDES}", name)
         for name in self._tasks:
             if name not in {task.__name__ for task in self._huey._registry._registry.values()}:
                 logger.warning("watch(huey, tasks=…): there is no task %r; its key is the name of its function", name)

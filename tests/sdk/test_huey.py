@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from huey import MemoryHuey, crontab
-from missedbeat.huey import schedule_of
+from missedbeat.huey import schedule_of, watch
 
 from app.domain.schedule import next_after, parse_crontab
 from tests.sdk.brokers import tied
@@ -165,6 +165,20 @@ def test_what_huey_has_no_signal_for_ends_a_run_too(tmp_path: Path) -> None:
         told = {key: (words, error) for key, words, error in ended(collector.events)}
         assert (told["exits"], told["fine"]) == (("started failed", "SystemExit: 3"), ("started succeeded", ""))
         assert told["unstored"][0] == "started failed"
+
+
+def test_two_periodic_tasks_of_one_name_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Of two modules: Huey can tell them apart, their check cannot."""
+    huey = MemoryHuey()
+    for module in ("billing", "stock"):
+
+        def nightly() -> None: ...
+
+        nightly.__module__ = module
+        huey.periodic_task(crontab(hour="3", minute="0"))(nightly)
+    watch(huey)
+    huey._missedbeat.begin()
+    assert caplog.text.count("2 periodic tasks are called 'nightly', and share one check") == 1
 
 
 def check_retries(collector: Collector) -> None:
