@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.domain.schedule import knows_zone
+from app.domain.wording import runs
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT = "24:00"
@@ -87,17 +88,11 @@ def _time(name: str, text: str) -> time:
 
 def _days(days: list[int]) -> str:
     """As in Mon–Fri, Sun."""
-    runs: list[list[int]] = []
-    for day in days:
-        if runs and day == runs[-1][-1] + 1:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
     names = [day.capitalize() for day in DAYS]
-    parts = [
-        names[run[0]] if len(run) == 1 else f"{names[run[0]]}{'–' if len(run) > 2 else ', '}{names[run[-1]]}" for run in runs
-    ]
-    return ", ".join(parts)
+    return ", ".join(
+        (names[run[0]] if len(run) == 1 else f"{names[run[0]]}{'–' if len(run) > 2 else ', '}{names[run[-1]]}")
+        for run in runs(days)
+    )
 
 
 def in_words(kept: dict[str, Any] | None) -> str:

@@ -169,7 +169,7 @@ def slot_of(calendar: Calendar, t: datetime, grace: timedelta, early: timedelta 
 
 
 def describe(schedule: Schedule) -> str:
-    """The schedule in words for people: 'every 1 h 30 min', 'cron 0 3 * * * (Europe/Berlin)', 'Celery crontab …'."""
+    """The schedule in words for people: 'every 1 h 30 min', 'cron 0 3 * * * (Europe/Berlin)', 'crontab …'."""
     match schedule:
         case Every(period):
             return f"every {_duration(period)}"
@@ -178,7 +178,7 @@ def describe(schedule: Schedule) -> str:
         case OnCalendar(expression, zone):
             return f"OnCalendar {'; '.join(expression.splitlines())} ({zone})"
         case Crontab(expression, zone):
-            return f"Celery crontab {expression} ({zone})"
+            return f"crontab {expression} ({zone})"
         case Declared(due, _, zone):
             next_due = "" if due is None else f" ({due.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}, {zone})"
             return f"when its scheduler says{next_due}"

@@ -183,24 +183,29 @@ def _is_range(values: Sequence[int]) -> bool:
 
 def _numbers(values: Sequence[int]) -> str:
     """Runs of three and more as such."""
-    return _list(f"{run[0]} to {run[-1]}" if len(run) > 2 else _list(map(str, run)) for run in _runs(values))
+    return _list(f"{run[0]} to {run[-1]}" if len(run) > 2 else _list(map(str, run)) for run in _long_runs(values))
 
 
 def _ordinals(days: Sequence[int]) -> str:
     return _list(
-        f"{_ordinal(run[0])} to {_ordinal(run[-1])}" if len(run) > 2 else _list(map(_ordinal, run)) for run in _runs(days)
+        f"{_ordinal(run[0])} to {_ordinal(run[-1])}" if len(run) > 2 else _list(map(_ordinal, run)) for run in _long_runs(days)
     )
 
 
-def _runs(values: Sequence[int]) -> list[list[int]]:
+def _long_runs(values: Sequence[int]) -> list[list[int]]:
     """Neighbours together, where at least three are; else each by itself."""
-    runs: list[list[int]] = []
+    return [part for run in runs(values) for part in ([run] if len(run) > 2 else [[value] for value in run])]
+
+
+def runs(values: Iterable[int]) -> list[list[int]]:
+    """Each value that follows the one before it, together with that; the values rise."""
+    found: list[list[int]] = []
     for value in values:
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
+        if found and value == found[-1][-1] + 1:
+            found[-1].append(value)
         else:
-            runs.append([value])
-    return [part for run in runs for part in ([run] if len(run) > 2 else [[value] for value in run])]
+            found.append([value])
+    return found
 
 
 def _ordinal(number: int) -> str:

@@ -30,7 +30,7 @@ from app.domain.state import Decision, Monitor, Signal
 from app.failpoint import failpoint
 from app.ingest import answers
 from app.ingest.answers import Answer
-from app.ingest.create import create_missing
+from app.ingest.create import Made, create_missing
 from app.ingest.ping import Ping
 from app.ingest.receipt import receipt
 from app.ingest.throttle import take
@@ -86,7 +86,7 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
 
     A row that somebody else holds for too long, such as a sweeper that was frozen, refuses its own pings and no others.
     """
-    made = await create_missing(sessions, batch)
+    made = await create_missing(sessions, batch, margin)
     try:
         return await _record(sessions, batch, made, margin, ping_limit)
     except OperationalError as error:
@@ -98,12 +98,11 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
 async def _record(
     sessions: Sessions,
     batch: Sequence[Ping],
-    made: tuple[set[int], set[Address]],
+    made: Made,
     margin: timedelta,
     ping_limit: int,
     patient: bool = True,
 ) -> list[Answer]:
-    created, full = made
     async with sessions() as session:
         asked_at = monotonic()
         asked = list({ping.target.address for ping in batch})
@@ -113,10 +112,10 @@ async def _record(
         received = [moment.now - timedelta(seconds=max(0.0, elapsed_at - ping.heard_at)) for ping in batch]
         recording = await _look_up(session, batch, moment, addresses.joined(places), ping_limit, patient)
         failpoint("record.locked")
-        recording.full = full
+        recording.full = made.full
         results: list[Answer] = [answers.NOT_FOUND] * len(batch)
         for position in sorted(range(len(batch)), key=lambda i: received[i]):
-            heard = Hearing(batch[position], received[position], doubt, position in created)
+            heard = Hearing(batch[position], received[position], doubt, position in made.positions)
             results[position] = _answer(recording, heard)
         failpoint("record.decided")
         await _guard(session, await _write(session, recording), received, results, margin)
@@ -162,7 +161,7 @@ def _answer(recording: Recording, heard: Hearing) -> Answer:
     if not ping.may_say_when(project, recording.keys):
         return answers.KEY_WRONG
     if row is None:
-        return answers.FULL if ping.target.address in recording.full else answers.BUSY  # deleted between its making and now
+        return answers.FULL if ping.target.address in recording.full else answers.BUSY  # not made yet, or gone again
     repeat = (row.id, ping.idempotency_key or "", str(ping.target.signal))
     if ping.idempotency_key is not None and repeat in recording.repeats:
         return _again(recording.repeats[repeat], ping, row)

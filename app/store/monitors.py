@@ -1,6 +1,6 @@
 """Monitors as rows: found, locked, written. The state is written only under the row lock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ SET_ASIDE_FOR = timedelta(hours=1)
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
 """What reading or judging a row that makes no sense may raise."""
 NAMER = 0x6D69_7373  # the space of the advisory locks, one for each project, of those who look for a free name
+Named = tuple[str, str, UUID]  # kind, key, monitor
 _KEY = {"project_id": "uuid", "id": "uuid"}
 _SAVED = {**_KEY, **STATE}
 
@@ -115,6 +116,21 @@ async def create(session: AsyncSession, project: UUID, monitor: UUID, rule: Rule
     taken is a violation of `monitors_slug`, which the caller turns into words."""
     await session.execute(insert(MonitorRow).values(row_of(project, monitor, Monitor(rule), now, names)))
     await addresses.add(session, "ping", str(monitor), project, monitor)
+
+
+async def create_all(
+    session: AsyncSession, project: UUID, rows: Sequence[dict[str, Any]], ears: Iterable[UUID], more: Sequence[Named] = ()
+) -> None:
+    """New monitors (`row_of`), each with its ping id and these channels, and more addresses of theirs, in three statements."""
+    if not rows:
+        return
+    made = [row["id"] for row in rows]
+    named = [*(("ping", str(monitor), monitor) for monitor in made), *more]
+    places = [{"kind": kind, "key": key, "project_id": project, "monitor_id": monitor} for kind, key, monitor in named]
+    await insert_all(session, MonitorRow, rows)
+    await insert_all(session, AddressRow, places)
+    listening = [{"project_id": project, "monitor_id": monitor, "channel_id": channel} for channel in ears for monitor in made]
+    await insert_all(session, SubscriptionRow, listening)
 
 
 def row_of(project: UUID, monitor: UUID, state: Monitor, now: datetime, names: dict[str, Any]) -> dict[str, Any]:

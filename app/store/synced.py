@@ -17,8 +17,8 @@ from app.domain.sync import Stands
 from app.store import monitors
 from app.store.addresses import alias_key
 from app.store.rows import Locked, rule_columns
-from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SubscriptionRow, SyncRow
-from app.store.unnest import arrays, insert_all, picked, unnest
+from app.store.tables import AddressRow, ApiKeyRow, MonitorRow, SyncRow
+from app.store.unnest import arrays, picked, unnest
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +144,10 @@ async def slugs(session: AsyncSession, project: UUID) -> set[str]:
 async def make(
     session: AsyncSession, project: UUID, service: Service, made: Sequence[New], ears: Iterable[UUID], now: datetime
 ) -> None:
-    """Make them all, each with its ping id, its alias and these channels, in three statements."""
-    if not made:
-        return
-    at = [(f"{new.id}", "ping", new.id) for new in made]
-    at += [(alias_key(project, service, new.key), str(service), new.id) for new in made]
-    listening = [{"project_id": project, "monitor_id": new.id, "channel_id": channel} for channel in ears for new in made]
+    """Make them all, each with its ping id, its alias and these channels."""
     rows = [monitors.row_of(project, new.id, new.state, now, {"slug": new.stands.slug, **_columns(new.stands)}) for new in made]
-    await insert_all(session, MonitorRow, rows)
-    addresses = [{"kind": kind, "key": key, "project_id": project, "monitor_id": monitor} for key, kind, monitor in at]
-    await insert_all(session, AddressRow, addresses)
-    await insert_all(session, SubscriptionRow, listening)
+    aliases = [(str(service), alias_key(project, service, new.key), new.id) for new in made]
+    await monitors.create_all(session, project, rows, ears, aliases)
 
 
 def _columns(stands: Stands) -> dict[str, Any]:

@@ -3,13 +3,11 @@ whole process."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
-from missedbeat.bell import Bell
 from missedbeat.guard import guard
+from missedbeat.own_thread import OwnThread
 from missedbeat.relay import Relay
 
 GATHERING = 0.1  # what children write meanwhile is read in one go
@@ -28,19 +26,13 @@ class Heart:
         first_after: float = 0.0,
     ) -> None:
         self._seconds, self._beat, self._relay, self._listen = seconds, beat, relay, listen
-        self._bell = Bell()
         self._next_at = time.monotonic() + first_after
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._thread = OwnThread("missedbeat-heart", self._run)
 
     def start(self) -> None:
         """Once per process: threads do not survive a fork."""
-        if self._seconds is None and self._relay is None:
-            return
-        thread = threading.Thread(target=self._run, name="missedbeat-heart", daemon=True)
-        with suppress(RuntimeError):  # the interpreter is ending
-            thread.start()
-            self._thread = thread
+        if self._seconds is not None or self._relay is not None:
+            self._thread.start()
 
     def beat_now(self) -> None:
         """Do not wait for the next time; safe in a signal handler."""
@@ -49,20 +41,19 @@ class Heart:
 
     def close(self) -> None:
         """The last beat is over: after a goodbye none may come. A beat that hangs is not waited for."""
-        self._closed = True
+        self._thread.close()
         self._wake()
-        if self._thread is not None:
-            self._thread.join(timeout=CLOSING)
+        self._thread.join(CLOSING)
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self._thread.closed:
             guard.run(self._turn)
 
     def _turn(self) -> None:
         self._wait(3600.0 if self._seconds is None else self._next_at - time.monotonic())
         if self._listen is not None:
             guard.run(self._listen)
-        if self._seconds is not None and time.monotonic() >= self._next_at and not self._closed:
+        if self._seconds is not None and time.monotonic() >= self._next_at and not self._thread.closed:
             self._next_at = time.monotonic() + self._seconds
             self._beat()
 
@@ -72,10 +63,10 @@ class Heart:
             if seconds > GATHERING:
                 time.sleep(GATHERING)
             return
-        self._bell.wait(max(seconds, 0.0))
+        self._thread.pause(max(seconds, 0.0))
 
     def _wake(self) -> None:
         if self._relay is not None:
             self._relay.wake()
         else:
-            self._bell.ring()
+            self._thread.ring()

@@ -6,16 +6,15 @@ up neither a job nor a heartbeat.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from missedbeat.bell import Bell
 from missedbeat.buffer import Buffer, Waiting
 from missedbeat.event import SYNC, Event, Told
 from missedbeat.guard import guard
+from missedbeat.own_thread import OwnThread
 from missedbeat.settings import Settings
 from missedbeat.spool import Line, Spool
 from missedbeat.spool_file import SpoolFile
@@ -44,10 +43,8 @@ class KeptBuffer(Buffer):
         self._in_hand: deque[Told] = deque()
         self._out: dict[SpoolFile, tuple[int, int]] = {}
         self._arrived: deque[dict[SpoolFile, tuple[int, int]]] = deque()
-        self._bell = Bell()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._asleep = self._closed = self._is_moving = False
+        self._thread = OwnThread("missedbeat-spool", self._run)
+        self._is_moving = False
         self._at_work_since: float | None = None
         self._look_at = 0.0
 
@@ -56,12 +53,12 @@ class KeptBuffer(Buffer):
     def append(self, event: Waiting) -> None:
         """Take one more."""
         super().append(event)
-        self._ring()
+        self._thread.need()
 
     def beat(self, kind: str, events: Sequence[Event]) -> None:
         """As without a spool: heartbeats are not kept on disk."""
         super().beat(kind, events)
-        self._ring()
+        self._thread.need()
 
     # for the thread that sends
 
@@ -79,8 +76,8 @@ class KeptBuffer(Buffer):
 
     @property
     def is_bypassed(self) -> bool:
-        """Whether memory is all there is: nothing can be written, or the disk hangs."""
-        return self._is_stuck or not self._spool.is_usable
+        """Whether memory is all there is: nothing can be written, the disk hangs, or no thread starts any more."""
+        return self._is_stuck or self._thread.failed or not self._spool.is_usable
 
     @property
     def _is_stuck(self) -> bool:
@@ -92,7 +89,7 @@ class KeptBuffer(Buffer):
         for sync in self._beats.pop(SYNC, ()):
             return sync
         if not self._ready and not self.is_bypassed and not self.is_empty:
-            self._ring()
+            self._thread.need()
             time.sleep(MOMENT)
         try:
             line = self._ready.popleft()
@@ -114,7 +111,7 @@ class KeptBuffer(Buffer):
         out, self._out = self._out, {}
         if out:
             self._arrived.append(out)
-            self._ring()
+            self._thread.need()
 
     # its end
 
@@ -122,15 +119,13 @@ class KeptBuffer(Buffer):
         """What waits in memory is in a file, or half a second is over, or there is none."""
         until = time.monotonic() + CLOSING
         while (len(self) or self._is_moving) and time.monotonic() < until and not self.is_bypassed:
-            self._ring()
+            self._thread.need()
             time.sleep(MOMENT)
 
     def close(self) -> None:
         """The thread writes what waits, and leaves the files to others."""
-        self._closed = True
-        self._bell.ring()
-        if self._thread is not None:
-            self._thread.join(timeout=CLOSING)
+        self._thread.close()
+        self._thread.join(CLOSING)
 
     def abandon(self) -> None:
         """In a process that was forked: the files are the other one's."""
@@ -138,40 +133,16 @@ class KeptBuffer(Buffer):
 
     # the thread
 
-    def _ring(self) -> None:
-        if self._thread is None:
-            self._start()
-        elif self._asleep:
-            self._asleep = False
-            self._bell.ring()
-
-    def _start(self) -> None:
-        if not self._starting.acquire(blocking=False):
-            return  # somebody else is at it, and may be a greenlet: waiting here would wait for ever
-        try:
-            if self._thread is None and not self._closed:
-                thread = threading.Thread(target=self._run, name="missedbeat-spool", daemon=True)
-                thread.start()
-                self._thread = thread
-                self._bell.ring()  # for whoever came meanwhile
-        finally:
-            self._starting.release()
-
     def _run(self) -> None:
-        while not self._closed:
+        while not self._thread.closed:
             guard.run(self.work_once)
             self._wait()
         guard.run(self.work_once)
         self._spool.close()
 
     def _wait(self) -> None:
-        self._asleep = True
-        if (
-            not (len(self) and self._spool.is_usable) and not self._arrived
-        ):  # asked again: whoever came before we slept did not ring
-            self._bell.wait(LOOKING)
-        self._asleep = False
-        if not self._closed:
+        self._thread.sleep(LOOKING, lambda: bool(self._arrived or (len(self) and self._spool.is_usable)))
+        if not self._thread.closed:
             time.sleep(GATHERING)
 
     def work_once(self) -> None:

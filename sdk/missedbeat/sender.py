@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import gzip
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from missedbeat.bell import Bell
 from missedbeat.buffer import Buffer, Waiting
 from missedbeat.event import Event
 from missedbeat.guard import guard
+from missedbeat.own_thread import OwnThread
 from missedbeat.post import Answer
 from missedbeat.verdict import REFUSALS, REFUSED_FOR, SPACING, Fate, Verdict, complaints, judge
 
@@ -80,10 +78,8 @@ class Sender:
     ) -> None:
         self._way, self._buffer, self._envelope, self._write = way, buffer, envelope, write
         self._batches: deque[Batch] = deque()
-        self._bell = Bell()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._asleep = self._flushing = self._busy = self._closed = False
+        self._thread = OwnThread("missedbeat-sender", self._run)
+        self._flushing = self._busy = False
         self._next_at = 0.0
         self._failures = self._refusals = 0
         self._is_in_trouble = False
@@ -96,26 +92,21 @@ class Sender:
 
     def ring(self) -> None:
         """Something waits. Takes no lock but at the first time, when the thread is started."""
-        if self._thread is None:
-            self._start()
-        elif self._asleep:
-            self._asleep = False
-            self._bell.ring()
+        self._thread.need()
 
     def flush(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
         """Send all that waits now; False if that did not work out in this time, or the server is away."""
         until = time.monotonic() + seconds
-        if self.is_idle or self._closed or seconds <= 0:
+        if self.is_idle or self._thread.closed or seconds <= 0:
             return self.is_idle
         if self.is_refused:
             return False
-        if self._thread is None:
-            self._start()
-        if self._thread is None and not self._starting.locked():
+        self._thread.start()
+        if self._thread.failed:
             return self._flush_here(until)
         self._flushing = True
-        self.ring()
-        self._bell.ring()
+        self._thread.need()
+        self._thread.ring()
         while self._flushing and time.monotonic() < until and not self.is_idle and not give_up():
             time.sleep(0.01)
         self._flushing = False
@@ -131,8 +122,7 @@ class Sender:
 
     def close(self) -> None:
         """The thread ends after what it is doing."""
-        self._closed = True
-        self._bell.ring()
+        self._thread.close()
 
     @property
     def is_idle(self) -> bool:
@@ -156,40 +146,24 @@ class Sender:
 
     # the thread
 
-    def _start(self) -> None:
-        if not self._starting.acquire(blocking=False):
-            return  # somebody else is at it, and may be a greenlet: waiting here would wait for ever
-        try:
-            if self._thread is None and not self._closed:
-                self._next_at = time.monotonic() + LINGER
-                thread = threading.Thread(target=self._run, name="missedbeat-sender", daemon=True)
-                with suppress(RuntimeError):  # the interpreter is ending
-                    thread.start()
-                    self._thread = thread
-                    self._bell.ring()  # for whoever came meanwhile
-        finally:
-            self._starting.release()
-
     def _run(self) -> None:
-        while not self._closed:
+        self._next_at = time.monotonic() + LINGER
+        while not self._thread.closed:
             self._wait()
-            if not self._closed:
+            if not self._thread.closed:
                 guard.run(self.send_once)
         self._way.close()
 
     def _wait(self) -> None:
         """Return when something is there and the time has come, or somebody flushes."""
-        while not self._closed and not (self._flushing and not self.is_idle):
+        while not self._thread.closed and not (self._flushing and not self.is_idle):
             if self.is_idle:
-                self._asleep = True
-                if self.is_idle:  # asked again: whoever came before we slept did not ring
-                    self._bell.wait(None)
-                self._asleep = False
+                self._thread.sleep(None, lambda: not self.is_idle)
                 self._next_at = max(self._next_at, time.monotonic() + LINGER)
             pause = self._next_at - time.monotonic()
             if pause <= 0 and not self.is_idle:
                 return
-            self._bell.wait(max(pause, 0.0))
+            self._thread.pause(max(pause, 0.0))
 
     def send_once(self) -> None:
         """One attempt: with the batch that was tried before, or else a new one; or, where it failed too often, with heartbeats

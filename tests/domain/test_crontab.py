@@ -296,4 +296,4 @@ def test_a_crontab_that_cannot_be_is_refused_with_a_sentence_that_says_why(text:
 
 def test_a_crontab_is_described_as_celerys() -> None:
     """So that nobody takes it for cron."""
-    assert describe(Crontab("0 3 * * 1", "Europe/Berlin")) == "Celery crontab 0 3 * * 1 (Europe/Berlin)"
+    assert describe(Crontab("0 3 * * 1", "Europe/Berlin")) == "crontab 0 3 * * 1 (Europe/Berlin)"

@@ -32,7 +32,8 @@ TURNED = "SELECT monitor_id FROM transitions WHERE to_status = 'down'"
 
 @dataclass
 class Flood:
-    """What is asked for without end: one monitor, or `names` under one key, or `ids` that lead nowhere."""
+    """What is asked for without end: one monitor, or `names` under one key, which are made where they are `new`, or `ids` that
+    lead nowhere."""
 
     kind: str
     key: str
@@ -43,7 +44,9 @@ class Flood:
         """Of one request."""
         if self.kind == "ids":
             return f"/ping/{uuid4()}"
-        return f"/ping/{self.key}/" + ("one/log" if self.kind == "one" else f"name-{random.randrange(10**9)}")
+        if self.kind == "one":
+            return f"/ping/{self.key}/one/log"
+        return f"/ping/{self.key}/name-{random.randrange(10**9)}" + ("?create=1" if self.kind == "new" else "")
 
     async def client(self, port: int, end: float) -> None:
         """One of its connections. Whoever is refused asks again soon, whoever is heard at once."""
@@ -99,11 +102,11 @@ def hold(rig: Rig, flood: Flood, seconds: float = 8) -> None:
     calls, said = rig.background.run(flooded(rig, flood, monitors, seconds))
     answers = Counter(call.status for call in flood.calls)
     assert {call.status for call in calls} <= {200, 503}
-    took, refused, ours = times(flood.calls, 200, 404), times(flood.calls, 503), times(calls, 200)
+    took, refused, ours = times(flood.calls, 200, 201, 404), times(flood.calls, 503), times(calls, 200)
     measured(f"{flood.kind}: flood {dict(answers)}, heard in {median(took):.2f} s, refused in {median(refused):.3f} s; "
              f"{len(ours)} of {len(calls)} of the jobs in {median(ours):.2f} s, at most {max(ours):.2f} s, "
              f"alone {alone:.2f} s")  # fmt: skip
-    assert set(answers) <= {200, 404, 503}
+    assert set(answers) <= {200, 201, 404, 503}
     assert answers[503] > flood.clients / 2, "no flood"
     share, theirs = (len(calls) - len(ours)) / len(calls), answers[503] / answers.total()
     assert share < theirs / 4, "a job is refused for another's flood"  # while the machine stands still everybody is
@@ -137,11 +140,12 @@ def test_a_flood_of_one_project_is_refused_at_once_and_no_other_feels_it(tmp_pat
 
 @pytest.mark.prove
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("kind", ["names", "ids"])
-def test_a_flood_that_leads_nowhere_is_refused_and_nobody_feels_it(tmp_path: Path, kind: str) -> None:
-    """The same, where each request names another monitor under one project's key, or an id that nobody has."""
+@pytest.mark.parametrize(("kind", "delay"), [("names", SLOW), ("ids", SLOW), ("new", SLOW / 4)])
+def test_a_flood_of_ever_other_names_is_refused_and_nobody_feels_it(tmp_path: Path, kind: str, delay: float) -> None:
+    """The same, where each request names another monitor under one project's key, which is made or not, or an id that nobody
+    has."""
     seed()
     with rigged(tmp_path, through=(proxy := Proxy()), MISSEDBEAT_GUARD_SECONDS="3") as rig:
         flood = Flood(kind, rig.background.run(new_project(rig.server.dsn)).ping_key, clients=2500)
-        proxy.delay = SLOW
+        proxy.delay = delay
         hold(rig, flood)

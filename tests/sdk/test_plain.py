@@ -221,13 +221,16 @@ def test_single_words_of_a_run(tmp_path: Path) -> None:
         assert told(collector)[0]["log"] == "all fine"
 
 
-def test_a_script_of_a_moment_says_all_of_it(tmp_path: Path) -> None:
-    """Even what is said at exit, when no thread can be started any more."""
+@pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
+def test_a_script_of_a_moment_says_all_of_it(tmp_path: Path, spool: bool) -> None:
+    """Even what is said at exit, or when no thread can be started any more."""
     late = "import atexit\natexit.register(missedbeat.ping, 'job')"
-    for text in ("missedbeat.ping('job')", late, "missedbeat.ping('job')\nraise SystemExit(3)"):
+    alone = "import threading\nthreading.stack_size(1 << 46)\nmissedbeat.ping('job')"  # more than there is, of any machine
+    told = {"MISSEDBEAT_SPOOL": str(tmp_path / "spool")} if spool else {}
+    for text in ("missedbeat.ping('job')", late, alone, "missedbeat.ping('job')\nraise SystemExit(3)"):
         with Collector() as collector:
-            ran(tmp_path, text, collector.url)
-            assert story(collector) == ["succeeded"]
+            _, _, errors = ran(tmp_path, text, collector.url, **told)
+            assert (story(collector), "failed" in errors) == (["succeeded"], False), errors
 
 
 def test_a_server_that_is_away_or_hangs_costs_the_end_of_a_script_two_seconds_at_most(tmp_path: Path) -> None:

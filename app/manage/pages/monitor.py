@@ -40,6 +40,7 @@ RUNS_PAGE, LOG_PAGE = 50, 50
 INCIDENTS = 10
 MONTHS = 12
 DAYS = (30, 90)
+LINE_SHOWN = 60
 BODY_SHOWN = 2048  # bytes of a body that stand on the page
 RUNS_BACK = timedelta(days=400)
 DIGITS = 18  # of a check-in's number; PostgreSQL's bigint holds as many
@@ -168,8 +169,15 @@ async def _log(session: AsyncSession, row: MonitorRow, house: Shared, before: st
     first = max(row.heard - kept, 0)
     found = await checkins.excerpts(session, row.project_id, row.id, (first, below), LOG_PAGE + 1, BODY_SHOWN)
     older = f"log={found[LOG_PAGE - 1]['n']}" if len(found) > LOG_PAGE else ""
-    pings = [{**ping, "text": (ping["excerpt"] or b"").decode(errors="replace")} for ping in found[:LOG_PAGE]]
+    texts = [(ping["excerpt"] or b"").decode(errors="replace") for ping in found[:LOG_PAGE]]
+    pings = [{**ping, "text": text, "first": _first_line(text)} for ping, text in zip(found, texts, strict=False)]
     return {"log": pings, "older_log": older, "newest_log": not _is_number(before), "kept": kept}
+
+
+def _first_line(text: str) -> str:
+    """What there is to see before a body is opened."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= LINE_SHOWN else f"{line[:LINE_SHOWN]}…"
 
 
 def _is_number(text: str) -> bool:

@@ -40,7 +40,7 @@ KIND_WORDS = {
     "every": "Period",
     "cron": "Cron",
     "oncalendar": "OnCalendar",
-    "crontab": "Celery's crontab",
+    "crontab": "Crontab of a scheduler",
     "declared": "Declared",
 }
 

@@ -44,9 +44,10 @@ def _down(row: MonitorRow, seen: Seen, last: TransitionRow | None, when: When) -
 
 
 def _new(row: MonitorRow, seen: Seen, last: TransitionRow | None, when: When) -> str:
-    if seen.due is None:
+    if seen.due is None and not seen.running:
         return "Nothing was heard yet, and nothing is expected until it is heard first."
-    return f"Nothing was heard yet. Expected {when.clock(seen.due)}, {when.ago(seen.due)}{_given(row)}."
+    heard = "It never ended yet." if seen.running else "Nothing was heard yet."
+    return heard if seen.due is None else f"{heard} Expected {when.clock(seen.due)}, {when.ago(seen.due)}{_given(row)}."
 
 
 def _paused(row: MonitorRow, seen: Seen, last: TransitionRow | None, when: When) -> str:

@@ -80,10 +80,12 @@ class When:
 
 
 def short(span: timedelta | float | None) -> str:
-    """A span in at most two units, as in 45 s, 2 min 5 s, 3 h, 1 d 4 h; below 10 s with a tenth. A dash for none."""
+    """A span in at most two units, as in 45 s, 2 min 5 s, 3 h, 1 d 4 h; below 10 s with a tenth, 12 ms. A dash for none."""
     if span is None:
         return "–"
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if 0 < seconds < 0.0995:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s".replace(".0 s", " s")
     whole = round(seconds)

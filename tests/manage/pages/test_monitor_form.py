@@ -179,7 +179,7 @@ async def test_what_a_program_says_of_when_is_said_and_not_edited(world: World, 
     (row,) = await world.rows("SELECT unique_key FROM monitors")
     edit = f"{monitors(world)}/{row['unique_key']}/edit"
     page = await browser.see(edit)
-    assert "Celery crontab 30 2 * * * (UTC). shop says when" in page.text
+    assert "Crontab 30 2 * * * (UTC). shop says when" in page.text
     assert page.value("schedule") is None
     assert (await browser.send(edit, {**CRON, "schedule": "0 0 * * *"})).status == 303
     after = await the_one(world)

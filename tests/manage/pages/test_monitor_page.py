@@ -37,13 +37,15 @@ async def test_the_page_says_how_it_stands_from_its_first_day_on(world: World, b
     page = page_of(world, check)
     assert "Nothing was heard yet, and nothing is expected until it is heard first." in (await browser.see(page)).text
     await world.ping(check, "/start")
-    assert "Running since" in (await browser.see(page)).text
+    text = (await browser.see(page)).text
+    assert "It never ended yet." in text
+    assert "Running since" in text
     await world.advance(30)
     await world.ping(check)
     text = (await browser.see(page)).text
     assert "Last heard" in text
     assert "and given 10 min more." in text
-    assert "Half took no longer than 30" in text
+    assert "How long the last run took Half took no longer than 30" in text
     await world.advance(3700)
     assert "Unless it is heard it is down" in (await browser.see(page)).text
     await world.advance(600)
@@ -54,6 +56,7 @@ async def test_the_page_says_how_it_stands_from_its_first_day_on(world: World, b
     assert "by its schedule, every 1 h; not heard of by" in text
     await world.ping(check, "/fail", content=b"no space")
     await world.ping(check)
+    assert "8 bytes: no space" in (await browser.see(page)).text
     await browser.send(f"{page}/pause")
     assert "nothing is expected of it until it is heard again or resumed." in (await browser.see(page)).text
 

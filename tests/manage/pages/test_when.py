@@ -37,7 +37,7 @@ def test_never_and_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (0.26, "0.3 s"), (9.94, "9.9 s"), (9.96, "10 s"), (599, "9 min 59 s")]
+    ("seconds", "words"), [(0, "0 s"), (0.031, "31 ms"), (0.26, "0.3 s"), (9.94, "9.9 s"), (9.96, "10 s"), (599, "9 min 59 s")]
 )
 def test_short_spans_have_a_tenth(seconds: float, words: str) -> None:
     """Durations of quick jobs are told apart."""
