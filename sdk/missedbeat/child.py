@@ -145,9 +145,15 @@ class Child:
     def not_begun(self, error: OSError) -> Ended:
         """How it ended that could not begin, as a shell has it."""
         name = self._command[0]
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or not self._is_found(name):
             return Ended(NOT_FOUND, problem=f"{name}: command not found")
         return Ended(NOT_EXECUTABLE, problem=f"{name}: {error.strerror or error}")
+
+    def _is_found(self, name: str) -> bool:
+        """Whether there is such a file: folders of PATH that we may not look into are refused where a shell passes them over."""
+        from shutil import which  # noqa: PLC0415 - only for who cannot begin
+
+        return "/" in name or which(name, os.F_OK, os.pathsep.join(os.get_exec_path(self._environment))) is not None
 
     def is_told_to_stop(self) -> bool:
         """Whether a signal came since the last one that was handed on: whoever waits should not any more."""

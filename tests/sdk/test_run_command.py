@@ -38,7 +38,14 @@ def wrapped(*command: str, url: str | None, options: tuple[str, ...] = ("job",),
     """A command below `missedbeat run`; it dies with the test run."""
     given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     said = {name: given.pop(name) for name in list(given) if name.isupper()}
-    return subprocess.Popen(tied(*WRAPPER, *options, "--", *command), env=environment(url, **said), **given)
+    told = environment(url, **said)
+    return subprocess.Popen(tied(*WRAPPER, *options, "--", *command), env=told, preexec_fn=as_by_hand, **given)
+
+
+def as_by_hand() -> None:
+    """What whoever runs the tests ignores, as a shell does for what is in its background, is not ignored."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def ran(*command: str, url: str | None, given: bytes = b"", **more: Any) -> tuple[int, bytes, bytes]:
@@ -104,6 +111,8 @@ def test_it_exits_as_the_command_does(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("exit 5\n")
     (tmp_path / "script").write_text("exit 4\n")
     (tmp_path / "script").chmod(0o755)
+    (tmp_path / "no-such-command").mkdir()  # in PATH what is no file is passed over
+    path = f"{tmp_path}:{os.environ['PATH']}"
     for command, code, how in (
         (("true",), 0, ("succeeded", 0, None)),
         (("sh", "-c", "exit 3"), 3, ("failed", 3, "exit code 3")),
@@ -113,7 +122,7 @@ def test_it_exits_as_the_command_does(tmp_path: Path) -> None:
         (("./script",), 4, ("failed", 4, "exit code 4")),
     ):
         with Collector() as collector:
-            done, out, errors = ran(*command, url=collector.url, cwd=tmp_path)
+            done, out, errors = ran(*command, url=collector.url, cwd=tmp_path, PATH=path)
             assert (done, out, ends(collector)) == (code, b"", [how])
             assert errors.decode() == (f"missedbeat: {how[2]}\n" if code in (126, 127) else "")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from missedbeat import spool
+from missedbeat import sender, spool
 from missedbeat.reporter import Reporter, now_ms
 from missedbeat.settings import read
 from missedbeat.spool_file import SpoolFile
@@ -95,9 +95,10 @@ def test_what_has_arrived_waits_nowhere(
 
 
 def test_a_server_that_comes_back_hears_everything_in_order(
-    tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
+    tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also far more than memory holds; what it took without our hearing so it gets again, under the same id."""
+    monkeypatch.setattr(sender, "PATIENCE", 1_000)  # however long it takes to write them all, the batch itself is tried again
     reporter = reporters(gate.url, tmp_path, max_buffer=100)
     for number in range(2_000):
         reporter.record("run.started", "entry:n", f"{number}")
