@@ -21,6 +21,7 @@ from tests.sdk.collector import Collector
 from tests.sdk.scripts import environment
 from tests.sdk.test_transport import Server
 
+BY_HAND = ("env", "--default-signal=INT,QUIT,HUP")  # which a shell ignores for what is in its background, as tests may be
 WRAPPER = [sys.executable, "-m", "missedbeat.cli", "run"]
 COUNTS = """
 import signal, sys, time
@@ -38,14 +39,7 @@ def wrapped(*command: str, url: str | None, options: tuple[str, ...] = ("job",),
     """A command below `missedbeat run`; it dies with the test run."""
     given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     said = {name: given.pop(name) for name in list(given) if name.isupper()}
-    told = environment(url, **said)
-    return subprocess.Popen(tied(*WRAPPER, *options, "--", *command), env=told, preexec_fn=as_by_hand, **given)
-
-
-def as_by_hand() -> None:
-    """What whoever runs the tests ignores, as a shell does for what is in its background, is not ignored."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    return subprocess.Popen(tied(*BY_HAND, *WRAPPER, *options, "--", *command), env=environment(url, **said), **given)
 
 
 def ran(*command: str, url: str | None, given: bytes = b"", **more: Any) -> tuple[int, bytes, bytes]:
