@@ -14,8 +14,8 @@ class Patient(httpx.ASGITransport):
     """The app's own answer, while `patient` asked for again where it is a 503 that took long, as clients do. What is refused
     quicker than that is not asked for again."""
 
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
+    def __init__(self, app: Any, **more: Any) -> None:
+        super().__init__(app, **more)
         self.patient = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

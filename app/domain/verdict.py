@@ -14,6 +14,9 @@ from app.domain.run import Outcome, Phase, Run, RunRecord, record_of
 from app.domain.schedule import Declared, Every
 from app.domain.state import Decision, Missing, Monitor, Reason, Signal, Status, Transition, Unheard
 
+SILENCES = {Reason.LOST: "whoever ran it fell silent", Reason.NOT_STARTED: "nobody began it"}
+"""Why a run that nobody told the end of is lost, in its row."""
+
 
 class Turn:
     """A working copy of a monitor with the transitions and records that come of it."""
@@ -90,7 +93,7 @@ class Turn:
         outcome, reason = (Outcome.UNKNOWN, Reason.OVERRUN) if deaf is not None else self.passed_as(run)
         settled = replace(run, deadline=None, outcome=outcome, settled_at=deadline)
         m.runs = tuple(settled if r.key == run.key else r for r in m.runs)
-        self.record(record_of(settled))
+        self.record(replace(record_of(settled), cause=SILENCES.get(reason) if outcome is Outcome.LOST else None))
         holds_slot = m.taker == run.key or self.awaits(run.slot)
         if m.taker == run.key:
             m.taker = None

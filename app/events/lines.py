@@ -182,7 +182,10 @@ def _job(batch: Batch, fields: Fields, given: dict[str, Any], now: datetime, lea
     """A plain program says when one job is due. It is nobody's entry: no sync retires it."""
     at, name = fields.must("ts"), fields.text("name", 1, LONGEST_MONITOR)
     token = job_token(batch.envelope.environment, name)
-    entry, due = _entry(given, name, "", now, least)
+    try:
+        entry, due = _entry(given, name, "", now, least)
+    except Invalid as error:
+        raise Invalid(f"job {clean(name, LONGEST_FREE)!r}: {error}") from None
     schedule = entry.rule.schedule
     forgets = isinstance(schedule, Declared) and schedule.due is None
     entry = replace(entry, rule=replace(entry.rule, dispatched=False), forgets=forgets)

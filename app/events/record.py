@@ -58,23 +58,24 @@ class Recorder:
     register: Register
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
-    async def record(self, reporter: Reporter, batch: Batch, heard_at: float) -> Answer:
-        """Record a batch, whose last byte came at `heard_at` by the monotonic clock. Raises Unavailable, or what the database
-        raises where it is away; what was recorded until then stays, and sending all of it again is safe."""
+    async def record(self, reporter: Reporter, batch: Batch, began_at: float, heard_at: float) -> Answer:
+        """Record a batch, whose first byte came at `began_at` and its last at `heard_at`, by the monotonic clock. Raises
+        Unavailable, or what the database raises where it is away; what was recorded until then stays, and sending all of it
+        again is safe."""
         if batch.envelope.dropped:
             log.warning("a program had to drop events", source=batch.envelope.source, dropped=dict(batch.envelope.dropped))
-        answer, clock, places = await self._again(lambda: self._prepare(reporter, batch, heard_at))
+        answer, clock, places = await self._again(lambda: self._prepare(reporter, batch, began_at, heard_at))
         said = sorted(batch.said, key=in_turn)
         for number, part in enumerate(slices(said, AT_ONCE) if said else ()):
             ledger = await self._again(_Slice(self, reporter, batch, part, clock, places, is_first=number == 0))
             answer = _sum(answer, ledger.answer)
         return answer
 
-    async def _prepare(self, reporter: Reporter, batch: Batch, heard_at: float) -> tuple[Answer, Clock, Places]:
+    async def _prepare(self, reporter: Reporter, batch: Batch, began_at: float, heard_at: float) -> tuple[Answer, Clock, Places]:
         async with self.sessions() as session:
             moment = await blackouts.moment(session, self.margin)
             received = moment.now - timedelta(seconds=max(0.0, monotonic() - heard_at))
-            clock = Clock(batch.envelope.sent_at, received)
+            clock = Clock(batch.envelope.sent_at, received - timedelta(seconds=heard_at - began_at), received)
             registration = Registration(session, reporter, batch, moment, clock, self.least, self.register)
             places = await registration.run()
             await session.commit()

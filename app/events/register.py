@@ -61,7 +61,9 @@ class Registration:
             wanted[0].named |= {*groups, *tasks}
         for sync in wanted:
             await self._take_over(sync)
-        return await reported.places(self.session, project, asked) if wanted else places
+        # one that another batch was quicker to declare is there now, and was not when we asked
+        is_stale = bool(wanted or (self.batch.syncs and asked - places.keys()))
+        return await reported.places(self.session, project, asked) if is_stale else places
 
     @property
     def _source(self) -> str:

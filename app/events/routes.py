@@ -35,6 +35,7 @@ def events_routes(recorder: Recorder) -> APIRouter:
     @routes.post("/events", response_model=Taken, responses=refused, openapi_extra=DESCRIBED)
     async def events(request: Request) -> JSONResponse:
         """What a program reports by itself, in lines of JSON: docs/events.md is the whole of it."""
+        began_at = monotonic()
         reporter = await _reporter(recorder, request)
         if reporter.scope not in ("rw", "ping"):
             return JSONResponse({"error": "this key may only read: report with a read-write key, or one that may ping"}, 403)
@@ -44,7 +45,7 @@ def events_routes(recorder: Recorder) -> APIRouter:
             batch = await _batch(recorder, body, torn)
         except Invalid as error:
             return JSONResponse({**Answer().to_json(), "error": str(error)}, 400)
-        answer = await recorder.record(reporter, batch, heard_at)
+        answer = await recorder.record(reporter, batch, began_at, heard_at)
         return JSONResponse(answer.to_json(), 400 if answer.errors else 200)
 
     return routes

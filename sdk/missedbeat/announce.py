@@ -25,6 +25,10 @@ logger = logging.getLogger("missedbeat")
 class Announcement(Protocol):
     """Who is told. Neither raises; `began` does not wait."""
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what did not arrive outlives us."""
+
     def began(self) -> None:
         """The command runs."""
 
@@ -38,6 +42,12 @@ class Events:
     def __init__(self, key: str, run_id: str, options: dict[str, Any]) -> None:
         self._run = Run(key, options, run_id)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what did not arrive waits in a spool."""
+        program = this_program()
+        return bool(program.settings.spool) and program.reporter is not None and not program.reporter.lost
+
     def began(self) -> None:
         """The thread of the SDK sends it."""
         self._run.begin()
@@ -46,9 +56,10 @@ class Events:
         """With what it wrote. Tried until the time is over: the end of a backup may meet a restart of the server."""
         kind, more = _as_event(how)
         self._run.over(kind, (*more, "log", output.decode("utf-8", "replace")) if output else more)
-        until = time.monotonic() + seconds
+        until, reporter = time.monotonic() + seconds, this_program().reporter
         while not this_program().flush(max(until - time.monotonic(), 0.0)):
-            if give_up() or time.monotonic() + AGAIN > until:
+            is_refused = reporter is not None and reporter.is_refused
+            if give_up() or is_refused or time.monotonic() + AGAIN > until:
                 return False
             time.sleep(AGAIN)
         return True
@@ -56,6 +67,8 @@ class Events:
 
 class Pings:
     """With a ping URL alone. Start and end are told; that it lives is not."""
+
+    is_kept = False
 
     def __init__(self, url: str, run_id: str) -> None:
         self._url, self._run_id = url, run_id

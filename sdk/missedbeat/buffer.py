@@ -35,6 +35,16 @@ class Buffer:
         """Whether nothing waits, not even a heartbeat."""
         return not (len(self) or self._beats)
 
+    @property
+    def in_memory(self) -> int:
+        """How many events are nowhere else."""
+        return len(self)
+
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether what waits goes with the process; here it always does."""
+        return True
+
     def append(self, event: Waiting) -> None:
         """Take one more; where it is full, the oldest of those that are worth least goes."""
         if len(self) >= self._most:

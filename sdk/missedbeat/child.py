@@ -23,12 +23,12 @@ FORWARDED = tuple(
 PIECE = 65_536
 MOST_KEPT = 100_000
 QUIET = 50  # ms without output after its end: somebody else holds the pipe
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
+NOT_FOUND, NOT_EXECUTABLE, NOT_WRITTEN = 127, 126, 1
 
 
 class Ended(NamedTuple):
     """`code` as a shell has it; `signal` that killed it, 0 if none did; `was_told`: we had handed that signal on, or its terminal
-    had; `problem`: why it never began."""
+    had; `problem`: why it never began, or that what it wrote is lost."""
 
     code: int
     signal: int = 0
@@ -66,6 +66,7 @@ class Stream:
         self._target, self._tail = target, tail
         self._is_over = False
         self.is_open = True
+        self.problem = ""
         self._thread = threading.Thread(target=self._run, name="missedbeat-output", daemon=True)
 
     def start(self) -> None:
@@ -96,9 +97,12 @@ class Stream:
     def _copy_once(self) -> None:
         piece = os.read(self.reads, PIECE)
         self._tail.keep(piece)
-        if not piece or not _write(self._target, piece):
+        error = _write(self._target, piece)
+        if not piece or error is not None:
             self.is_open = False
             os.close(self.reads)  # whoever writes now hears what it would hear without us
+        if error is not None and error.errno != errno.EPIPE:
+            self.problem = f"its output could not be written: {error.strerror or error}"
 
 
 class Child:
@@ -132,17 +136,24 @@ class Child:
         for stream in set(self._streams.values()):
             stream.finish()
         self._leave_the_rest()
-        if process.returncode >= 0:
-            return Ended(process.returncode)
+        problem = next((stream.problem for stream in self._streams.values() if stream.problem), "")
+        if process.returncode >= 0:  # what is lost it took for written, and a success that is none is the worst that we can tell
+            return Ended(process.returncode or (NOT_WRITTEN if problem else 0), problem=problem)
         number = -process.returncode
-        return Ended(128 + number, number, number in self._heard)
+        return Ended(128 + number, number, number in self._heard, problem)
 
     def not_begun(self, error: OSError) -> Ended:
         """How it ended that could not begin, as a shell has it."""
         name = self._command[0]
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or not self._is_found(name):
             return Ended(NOT_FOUND, problem=f"{name}: command not found")
         return Ended(NOT_EXECUTABLE, problem=f"{name}: {error.strerror or error}")
+
+    def _is_found(self, name: str) -> bool:
+        """Whether there is such a file: folders of PATH that we may not look into are refused where a shell passes them over."""
+        from shutil import which  # noqa: PLC0415 - only for who cannot begin
+
+        return "/" in name or which(name, os.F_OK, os.pathsep.join(os.get_exec_path(self._environment))) is not None
 
     def is_told_to_stop(self) -> bool:
         """Whether a signal came since the last one that was handed on: whoever waits should not any more."""
@@ -227,14 +238,14 @@ def _next_signal(those: set[Any]) -> tuple[int, bool]:
     return number, sys.stdin is not None and sys.stdin.isatty()
 
 
-def _write(target: int, piece: bytes) -> bool:
-    """All of it; False where nobody reads any more."""
+def _write(target: int, piece: bytes) -> OSError | None:
+    """All of it; or why not: nobody reads any more, the disk is full."""
     left = memoryview(piece)
     while left:
         try:
             left = left[os.write(target, left) :]
         except BlockingIOError:
             select.select([], [target], [])
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+BEHIND = "say the command behind two dashes: missedbeat run nightly -- pg_dump shop"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments say; the exit code."""
@@ -18,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _probe(given[1:])
     ours, command = _split(given)
     parser = _parser()
-    said = parser.parse_args(ours)
+    said, unknown = parser.parse_known_args(ours)
+    if unknown:
+        behind = f"; {BEHIND}" if said.what == "run" else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{behind}")
     if said.what == "run":
         return _run(parser, said, command)
     if not said.app:
@@ -42,7 +47,7 @@ def _run(parser: argparse.ArgumentParser, said: argparse.Namespace, command: lis
     from missedbeat.run_command import finish, run_command  # noqa: PLC0415 - each command imports what it needs
 
     if not command:
-        parser.error("say the command behind two dashes: missedbeat run nightly -- pg_dump shop")
+        parser.error(BEHIND)
     code = run_command(said, command)
     finish(code)
     return code

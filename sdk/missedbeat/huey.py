@@ -7,9 +7,12 @@ function of your own nobody can know it, and so you say it.
 from __future__ import annotations
 
 import logging
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import timezone
+from functools import wraps
 from typing import Any
 
 from huey import signals
@@ -27,6 +30,7 @@ SAID = ("schedule", "tz", "grace", "max_runtime", "tags")
 HELD_UP_TOLD = 3
 """How often in a row a task may find its lock taken, or its rate limit reached, before that is a failure: the lock may be of one
 that was killed."""
+HIDES = "one hides that another is gone, so call them otherwise"
 SPANS = (MONTHS, DAYS, WEEKDAYS, HOURS, MINUTES)
 AS_CRON = (4, 3, 1, 0, 2)  # where the fields of a crontab stand in what Huey keeps
 
@@ -50,6 +54,7 @@ def _watch(huey: Any, tasks: Mapping[str, Mapping[str, Any] | None], consumer: s
     if getattr(huey, "_missedbeat", None) is None:
         huey._missedbeat = watcher = Watcher(huey, tasks, consumer)
         huey.signal()(watcher.hear)
+        huey.execute = watcher.to_its_end(huey.execute)
         huey.on_startup(name="missedbeat")(watcher.begin)
 
 
@@ -76,8 +81,12 @@ class Watcher:
         """A worker of the consumer begins: say when its tasks are due."""
         if self._pulse is not None:
             guard.run(self._pulse.start)
-        for task in list(self._huey._registry._periodic_tasks):
+        periodic = list(self._huey._registry._periodic_tasks)
+        for task in periodic:
             guard.run(self._declare, task)
+        for name, times in Counter(task.__name__ for task in periodic if self._said(task) is not None).items():
+            if times > 1:
+                logger.warning(f"watch(huey): {times} periodic tasks are called %r, and share one check: {HIDES}", name)
         for name in self._tasks:
             if name not in {task.__name__ for task in self._huey._registry._registry.values()}:
                 logger.warning("watch(huey, tasks=…): there is no task %r; its key is the name of its function", name)
@@ -87,6 +96,19 @@ class Watcher:
         way = self._ways.get(signal)
         if way is not None:
             guard.run(way, task, *args)
+
+    def to_its_end(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Whatever Huey has no signal for: `sys.exit()` in a task, which ends its worker, a result that cannot be stored. Else
+        the run would be alive for as long as its consumer, and never end."""
+
+        @wraps(execute)
+        def execute_watched(task: Any, *args: Any, **named: Any) -> Any:
+            try:
+                return execute(task, *args, **named)
+            finally:
+                guard.run(self._broke, task, sys.exc_info()[1])
+
+        return execute_watched
 
     # what is watched
 
@@ -128,6 +150,11 @@ class Watcher:
         if run is not None:
             self._held_up.pop(run.key, None)
         return run
+
+    def _broke(self, task: Any, error: BaseException | None) -> None:
+        run = self._over(task) if error is not None else None
+        if run is not None:
+            run.end(error)
 
     def _complete(self, task: Any) -> None:
         run = self._over(task)

@@ -40,6 +40,7 @@ class KeptBuffer(Buffer):
         self._write, self._on_ready = write, on_ready
         self._spool = Spool(settings, name, self.drop)
         self._ready: deque[Line] = deque()
+        self._in_hand: deque[Told] = deque()
         self._out: dict[SpoolFile, tuple[int, int]] = {}
         self._arrived: deque[dict[SpoolFile, tuple[int, int]]] = deque()
         self._thread = OwnThread("missedbeat-spool", self._run)
@@ -64,22 +65,46 @@ class KeptBuffer(Buffer):
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits, in files neither. Asked in the order in which events move on, so that none slips by."""
+        if self._is_stuck:
+            return super().is_empty and not (self._in_hand or self._ready)
         return super().is_empty and not (self._is_moving or self._spool.has_more or self._ready or self._arrived)
+
+    @property
+    def in_memory(self) -> int:
+        """What waits to be written, and what is being written."""
+        return super().in_memory + len(self._in_hand)
+
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether memory is all there is: nothing can be written, the disk hangs, or no thread starts any more."""
+        return self._is_stuck or self._thread.failed or not self._spool.is_usable
+
+    @property
+    def _is_stuck(self) -> bool:
+        since = self._at_work_since
+        return since is not None and time.monotonic() - since > STUCK
 
     def take(self) -> Waiting | None:
         """The schedule; else what lies ready; from memory only what cannot be written."""
         for sync in self._beats.pop(SYNC, ()):
             return sync
-        if not self._ready and not self._is_bypassed() and not self.is_empty:
+        if not self._ready and not self.is_bypassed and not self.is_empty:
             self._thread.need()
             time.sleep(MOMENT)
         try:
             line = self._ready.popleft()
         except IndexError:
-            return self.oldest() if self._is_bypassed() else None
+            return self._from_memory() if self.is_bypassed else None
         _, lines = self._out.get(line.file, (0, 0))
         self._out[line.file] = line.position, lines + 1
         return line.told
+
+    def _from_memory(self) -> Waiting | None:
+        """What a disk that hangs has in its hands first: it may come a second time out of the file, and counts once."""
+        try:
+            return self._in_hand.popleft()
+        except IndexError:
+            return self.oldest()
 
     def settled(self) -> None:
         """All that was taken has arrived, or is given up."""
@@ -93,7 +118,7 @@ class KeptBuffer(Buffer):
     def store(self) -> None:
         """What waits in memory is in a file, or half a second is over, or there is none."""
         until = time.monotonic() + CLOSING
-        while (len(self) or self._is_moving) and time.monotonic() < until and not self._is_bypassed():
+        while (len(self) or self._is_moving) and time.monotonic() < until and not self.is_bypassed:
             self._thread.need()
             time.sleep(MOMENT)
 
@@ -140,8 +165,10 @@ class KeptBuffer(Buffer):
                 text = self._write(event)
                 if text is not None:
                     waiting.append(Told(event.type, event.ts, text, final=True))
+            self._in_hand = deque(waiting)
             if waiting and not self._spool.write(waiting):
-                self.put_back(waiting)
+                self.put_back(list(self._in_hand))
+            self._in_hand = deque()
         self._is_moving = False
 
     def _settle(self) -> None:
@@ -170,9 +197,3 @@ class KeptBuffer(Buffer):
         self._is_moving = False
         if self._ready:
             self._on_ready()
-
-    def _is_bypassed(self) -> bool:
-        """Whether memory is all there is: nothing can be written, the disk hangs, or no thread starts any more."""
-        since = self._at_work_since
-        is_stuck = since is not None and time.monotonic() - since > STUCK
-        return is_stuck or self._thread.failed or not self._spool.is_usable

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar
@@ -78,12 +78,12 @@ def start(key: str, run_id: str = "") -> str:
 
 def success(key: str, text: str = "", run_id: str = "") -> None:
     """The run that `start` began last in this process ended well, or the one with this id; where none did, one that ends now."""
-    guard.run(_over, key, run_id, "run.succeeded", ("log", str(text)) if text else ())
+    guard.run(_over, key, run_id, "run.succeeded", "log", text)
 
 
 def fail(key: str, why: str = "", run_id: str = "") -> None:
     """The same, and it ended badly."""
-    guard.run(_over, key, run_id, "run.failed", ("error", str(why)) if why else ())
+    guard.run(_over, key, run_id, "run.failed", "error", why)
 
 
 def flush(seconds: float | None = None) -> bool:
@@ -91,10 +91,13 @@ def flush(seconds: float | None = None) -> bool:
     return bool(guard.run(flush_all, seconds))
 
 
-def _over(key: str, run_id: str, kind: str, more: tuple[Any, ...]) -> None:
+def _over(key: str, run_id: str, kind: str, field: str, said: str) -> None:
     program = this_program()
     if program.reporter is None:
         return
+    run_id = str(run_id or "")
+    words = guard.run(str, said) if said else ""
+    more: tuple[Any, ...] = (field, words) if words else ()
     begun = program.open.get(run_id) if run_id else program.newest(str(key))
     if begun is not None:
         begun.over(kind, more)
@@ -102,6 +105,12 @@ def _over(key: str, run_id: str, kind: str, more: tuple[Any, ...]) -> None:
         ended = run_id or os.urandom(16).hex()
         program.reporter.record(kind, f"job:{key}", ended, 0, program.reporter.new_execution(), more)
         program.ended(ended)
+
+
+async def _to_its_end(run: Run, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The rest of a run whose function was no `async def`, and returned a coroutine, as many decorators make them."""
+    with run:
+        return await coroutine
 
 
 class Job:
@@ -112,21 +121,29 @@ class Job:
 
     def __call__(self, function: Function) -> Function:
         """The function, watched. Raises TypeError for what cannot be."""
+        name = getattr(function, "__qualname__", repr(function))
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"missedbeat.monitor({self._key!r}): {function.__qualname__} is a generator, which has done nothing yet when it "
+                f"missedbeat.monitor({self._key!r}): {name} is a generator, which has done nothing yet when it "
                 "returns; use `with missedbeat.run(...):` inside of it, or watch the function that uses it"
             )
-        if not callable(function):
-            raise TypeError(f"missedbeat.monitor({self._key!r}): {function!r} is no function")
+        if isinstance(function, (staticmethod, classmethod)):
+            raise TypeError(f"missedbeat.monitor({self._key!r}) stands below @{type(function).__name__}, next to the function")
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"missedbeat.monitor({self._key!r}): {name} is no function")
         kind = self._as_coroutine if inspect.iscoroutinefunction(function) else self._as_function
         return kind(function)  # type: ignore[return-value]
 
     def _as_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def watched(*args: Any, **named: Any) -> Any:
-            with Run(self._key, self._options):
-                return function(*args, **named)
+            run = Run(self._key, self._options)
+            with run:
+                result = function(*args, **named)
+                if not inspect.iscoroutine(result):
+                    return result
+                run.goes_on()
+            return _to_its_end(run, result)
 
         return watched
 

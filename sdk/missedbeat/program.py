@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from missedbeat import settings as options
+from missedbeat.event import short_monitor
 from missedbeat.guard import guard
 from missedbeat.heart import Heart
 from missedbeat.reporter import Reporter
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 APP = "python"
 CHUNK = 100
+AGAIN = 1.0
 LIMITS = ("grace", "max_runtime", "tags")
 
 logger = logging.getLogger("missedbeat")
@@ -135,10 +137,22 @@ def flush_all(seconds: float | None = None) -> bool:
 
 
 def _at_exit() -> None:
-    """The interpreter ends: two seconds for what waits, and a word about what did not get away."""
-    if not flush_all():
-        left = sum(one.reporter.stats()["queued"] for one in _programs if one.reporter is not None)
-        logger.warning("The program ends, and the server was not told everything: %d events could not be sent.", left)
+    """The interpreter ends: two seconds for what waits, and a word about what did not get away. A script is over before it can
+    try again as others do, and so it does it here: the server may have been busy for a moment."""
+    until = time.monotonic() + max((one.settings.flush_timeout for one in _programs), default=0.0)
+    while not flush_all(until - time.monotonic()):
+        troubles = [one.reporter.trouble for one in _programs if one.reporter is not None]
+        if time.monotonic() + AGAIN > until or not any(may_pass for _, may_pass in troubles):
+            _say_what_is_left(" ".join(sorted({why for why, _ in troubles if why})))
+            return
+        time.sleep(AGAIN)
+
+
+def _say_what_is_left(why: str) -> None:
+    lost = sum(one.reporter.lost for one in _programs if one.reporter is not None)
+    is_kept = not lost and any(one.settings.spool for one in _programs)
+    what = "it waits in the spool for the next one." if is_kept else f"{lost} events could not be sent."
+    logger.warning("%s", f"The program ends, and the server was not told everything: {what} {why}".rstrip())
 
 
 def _reporter(settings: Settings) -> Reporter | None:
@@ -159,7 +173,11 @@ def _declaration(key: str, said: Mapping[str, Any]) -> tuple[Any, ...]:
         if limits:
             raise ValueError("grace, max_runtime and tags go with a schedule; say both, or set them in the dashboard")
         return ()
-    more = {"name": key, "schedule": _schedule(said["schedule"], said.get("tz")), **limits}
+    more = {
+        "name": short_monitor(f"job:{key}").partition(":")[2],
+        "schedule": _schedule(said["schedule"], said.get("tz")),
+        **limits,
+    }
     return tuple(part for item in more.items() for part in item)
 
 
@@ -170,7 +188,7 @@ def _schedule(said: Any, zone: Any) -> dict[str, Any]:
         return dict(said)
     if isinstance(said, bool) or not isinstance(said, (int, float, timedelta)):
         raise TypeError(f"schedule={said!r}: say a cron expression, a number of seconds or a timedelta")
-    return {"kind": "every", "seconds": in_seconds(said)}
+    return {"kind": "every", "seconds": in_seconds(said, "schedule")}
 
 
 def _renew_all() -> None:

@@ -12,7 +12,8 @@ from missedbeat.event import Event, Told
 
 WHOLE = 4096  # PIPE_BUF: a write up to this size is never torn, whoever else writes
 WORDS_KEPT = 500
-_encode = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False).encode  # `dumps` makes one each time
+_encoder = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_encode = _encoder.encode  # `dumps` makes one each time
 
 
 class Relayed(NamedTuple):
@@ -24,7 +25,8 @@ class Relayed(NamedTuple):
 
 
 def in_text(said: dict[str, Any]) -> bytes:
-    """One line. What no service can store is replaced the same way wherever it stands: a NUL, and half of a surrogate pair."""
+    """One line. What no service can store is replaced the same way wherever it stands: a NUL, and half of a surrogate pair.
+    Raises ValueError and TypeError for what JSON cannot hold, such as NaN, and what the words of a value raise."""
     return _encode(said).replace("\\u0000", "\\ufffd").encode(errors="replace")
 
 

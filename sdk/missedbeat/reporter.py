@@ -29,6 +29,8 @@ from missedbeat.sender import Sender, Way
 from missedbeat.settings import Settings
 
 AGENT = f"missedbeat-python/{__version__}"
+BARE = ("type", "id", "ts", "monitor", "run", "att", "x")
+"""What an event is without its further words: where these cannot be written this much goes out."""
 
 
 def now_ms() -> int:
@@ -141,6 +143,21 @@ class Reporter:
         self._buffer.store()
         return has_arrived
 
+    @property
+    def trouble(self) -> tuple[str, bool]:
+        """Why what waits was not sent, empty where that is in the log already; and whether another attempt soon may do it."""
+        return self._sender.trouble, self._sender.may_pass and not self.settings.spool
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server does not take the key, and nothing is sent for a while."""
+        return self._sender.is_refused
+
+    @property
+    def lost(self) -> int:
+        """How many events would be gone if the process ended now."""
+        return self._buffer.in_memory + (self._sender.waiting if self._buffer.is_bypassed else 0)
+
     def try_out(self) -> Answer:
         """Ask the server with an envelope and nothing in it; waits for the answer."""
         body = self._envelope({}) + b"\n"
@@ -186,7 +203,10 @@ class Reporter:
         self._sender.ring()
 
     def _hand_over(self, event: Event) -> None:
-        line = pack(event, self.boot, self._unsaid) if self.relay is not None else None
+        line = None
+        if self.relay is not None:
+            line, error = guard.attempt(pack, event, self.boot, self._unsaid)
+            line = line if error is None else pack(event._replace(more=()), self.boot, self._unsaid)
         if line is not None and self.relay is not None and self.relay.write(line):
             self._unsaid = {}
         else:
@@ -224,6 +244,8 @@ class Reporter:
         if said is None:
             return None
         text = guard.run(in_text, said)
+        if text is None and "type" in said:
+            text = guard.attempt(in_text, {name: said[name] for name in BARE if name in said})[0]
         if text is None:
             self._buffer.drop(event.type)
         return text

@@ -29,7 +29,7 @@ def register(
 ) -> Any:  # fmt: skip
     """In the file of `rq cron`, in place of `rq.cron.register`, with the same arguments. `key`: of the check, else the `name` of
     the job, else that of its function; `monitor`: its limits. Raises what RQ raises."""
-    found = guard.run(rq_cron.CronJob, queue_name, func, interval=interval, cron=cron)
+    found = guard.run(rq_cron.CronJob, queue_name, func, None, args, kwargs, interval, cron)
     key = key or named.get("name") or f"{func.__module__}.{func.__name__}"
     if found is not None:
         guard.run(_declare, key, found, monitor)
@@ -44,12 +44,20 @@ def watch(scheduler: Any, monitors: Mapping[str, Monitor] | None = None) -> None
 
 
 def _mark(job: Any, monitors: Mapping[str, Monitor]) -> None:
+    if (job.job_options.get("meta") or {}).get(MARK):
+        return  # `register` has said its key
     key = getattr(job, "name", "") or job.func_name  # before RQ 3 they have no names
     _declare(key, job, monitors.get(key))
     job.job_options["meta"] = {**(job.job_options.get("meta") or {}), MARK: key}
 
 
+_known: dict[str, tuple[Any, ...]] = {}
+
+
 def _declare(key: str, job: Any, monitor: Monitor | None) -> None:
+    said = (job.func_name, job.queue_name, job.args, job.kwargs, job.interval, job.cron)
+    if _known.setdefault(key, said) != said:
+        logger.warning("Two jobs are called %r, and share one check, so that one hides that the other is gone: say a key", key)
     limits = {} if monitor is None else {name: getattr(monitor, name) or None for name in LIMITS}
     schedule = describe(job)
     if schedule is None:

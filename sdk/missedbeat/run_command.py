@@ -8,6 +8,7 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from missedbeat.child import Child, Ended, Tail
@@ -31,10 +32,8 @@ def run_command(said: Namespace, command: Sequence[str]) -> int:
     ended = child.start()
     announcement = _announcement(said, target, given, run_id)  # what this imports the command does not wait for
     announcement.began()
-    if ended is None:
-        ended = child.wait()
-    else:
-        print(f"missedbeat: {ended.problem}", file=sys.stderr)
+    ended = ended or child.wait()
+    _say(ended.problem)
     _tell(announcement, child, ended, tail)
     return ended.code
 
@@ -46,7 +45,15 @@ def _tell(announcement: Announcement, child: Child, ended: Ended, tail: Tail | N
     patience = STOPPED if child.was_stopped else PATIENCE
     output = tail.bytes() if tail is not None else b""
     if not announcement.ended(ended, output, patience, child.is_told_to_stop):
-        print("missedbeat: the server cannot be reached; it was not told how this run ended", file=sys.stderr)
+        spool = ": it waits in the spool for the next run" if announcement.is_kept else ""
+        _say(f"the server was not told how this run ended{spool}")
+
+
+def _say(words: str) -> None:
+    """One line, if there is anything to say and a place for it: a disk that is full must not keep us from the rest."""
+    if words and sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(f"missedbeat: {words}", file=sys.stderr)
 
 
 def _announcement(said: Namespace, target: str, given: Mapping[str, Any], run_id: str) -> Announcement:
@@ -71,8 +78,7 @@ def _is_set_up(target: str, given: Mapping[str, Any]) -> bool:
     else:
         names = [name for name in ("MISSEDBEAT_URL", "MISSEDBEAT_KEY") if not _of(given, name)]
         missing = f"{' and '.join(names)}, or the ping URL of the check" if names else ""
-    if missing:
-        print(f"missedbeat: this run is not watched; missing: {missing}", file=sys.stderr)
+    _say(f"this run is not watched; missing: {missing}" if missing else "")
     return not missing
 
 
@@ -96,7 +102,7 @@ def _replaced_by(command: Sequence[str]) -> int:
             os.execv("/bin/sh", ["/bin/sh", *command])  # noqa: S606 - as every shell does
     except OSError as error:
         ended = Child(command, os.environ, None).not_begun(error)
-    print(f"missedbeat: {ended.problem}", file=sys.stderr)
+    _say(ended.problem)
     return ended.code
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar, Token
+from math import isfinite
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +21,8 @@ MOST_LINES = 1000
 LONGEST_LOG = 4000
 MOST_METRICS = 100
 
+logger = logging.getLogger("missedbeat")
+
 _current: ContextVar[Run | None] = ContextVar("missedbeat_run", default=None)
 
 
@@ -30,14 +34,14 @@ class Run:
         self.key, self.by_hand = str(key), by_hand
         self.id = self.x = ""
         self.att = 0
-        self._options, self._wanted_id = options or {}, run_id
+        self._options, self._wanted_id = options or {}, str(run_id or "")
         self._program: Program | None = None
         self._token: Token[Run | None] | None = None
         self._began = 0.0
         self._lines: deque[str] = deque(maxlen=MOST_LINES)
         self._metrics: dict[str, float] = {}
         self._progress: float | None = None
-        self._has_news = False
+        self._has_news = self._goes_on = False
 
     # what a job says
 
@@ -46,17 +50,17 @@ class Run:
         guard.run(self._log, text)
 
     def metric(self, **numbers: float) -> None:
-        """Numbers by name, such as `rows=10`; the newest of each counts."""
+        """Numbers by name, such as `rows=10`; the newest of each counts. What is no finite number is logged, and left out."""
         for name, value in numbers.items():
-            if name in self._metrics or len(self._metrics) < MOST_METRICS:
-                self._metrics[name] = value
-                self._has_news = True
+            guard.run(self._metric, name, value)
 
     def progress(self, fraction: float) -> None:
         """How far it is, from 0 to 1."""
         with suppress(TypeError, ValueError):
-            self._progress = min(max(float(fraction), 0.0), 1.0)
-            self._has_news = True
+            said = float(fraction)
+            if said == said:  # noqa: PLR0124 - not for NaN
+                self._progress = min(max(said, 0.0), 1.0)
+                self._has_news = True
 
     # its life
 
@@ -80,12 +84,18 @@ class Run:
             self.succeed()
         elif isinstance(error, (Exception, SystemExit)):
             code = error.code if isinstance(error, SystemExit) else None
-            self.fail(error, code if isinstance(code, int) and 0 < code < 256 else None)
+            self.fail(error, int(code) if isinstance(code, int) and 0 < code < 256 else None)  # `sys.exit(not all_is_well)`
         else:
             guard.run(self._abort, error)
 
+    def goes_on(self) -> None:
+        """It does not end with this block, but with the next one that is entered with it."""
+        self._goes_on = True
+
     def __enter__(self) -> Run:
-        self.begin()
+        if not self._goes_on:
+            self.begin()
+        self._goes_on = False
         self._token = _current.set(self)
         return self
 
@@ -93,7 +103,8 @@ class Run:
         if self._token is not None:
             with suppress(ValueError):  # it ends in another context than it began in
                 _current.reset(self._token)
-        self.end(error)
+        if not self._goes_on:
+            self.end(error)
 
     def report_news(self) -> None:
         """Send what it said since the last time."""
@@ -120,6 +131,14 @@ class Run:
     def _log(self, text: Any) -> None:
         self._lines.append(str(text)[-LONGEST_LOG:])
         self._has_news = True
+
+    def _metric(self, name: str, value: Any) -> None:
+        number, _ = guard.attempt(float, value)
+        if number is None or not isfinite(number):
+            logger.warning("metric(%s=…) of %r is no number, and is left out", name, self.key)
+        elif name in self._metrics or len(self._metrics) < MOST_METRICS:
+            self._metrics[name] = value if type(value) is int else number
+            self._has_news = True
 
     def _begin(self, att: int, more: tuple[Any, ...]) -> None:
         program = this_program()

@@ -20,13 +20,14 @@ from missedbeat.event import Event
 from missedbeat.guard import guard
 from missedbeat.own_thread import OwnThread
 from missedbeat.post import Answer
-from missedbeat.verdict import REFUSALS, REFUSED_FOR, SPACING, Fate, Verdict, judge
+from missedbeat.verdict import REFUSALS, REFUSED_FOR, SPACING, Fate, Verdict, complaints, judge
 
 MOST_EVENTS = 3_000
 MOST_BYTES = 512_000
 GZIP_OVER = 1_000
 LINGER = 0.2
 PATIENCE = 3  # failures
+NO_ANSWER = "The server did not answer in time."
 
 logger = logging.getLogger("missedbeat")
 
@@ -66,7 +67,7 @@ class Batch:
 
 class Sender:
     """Takes from a buffer, gives to a way. `envelope(dropped)` is asked at each attempt, `write(event)` once for each event: its
-    text, or None where it shall not be sent."""
+    text, or None where it shall not be sent. `may_pass`: whether the last attempt failed for what may be over soon."""
 
     def __init__(
         self,
@@ -84,6 +85,8 @@ class Sender:
         self._is_in_trouble = False
         self._complaints: set[str] = set()
         self.arrived = 0
+        self._trouble = ""
+        self.may_pass = False
 
     # for the program
 
@@ -96,7 +99,7 @@ class Sender:
         until = time.monotonic() + seconds
         if self.is_idle or self._thread.closed or seconds <= 0:
             return self.is_idle
-        if self._next_at > time.monotonic() + REFUSED_FOR / 2:
+        if self.is_refused:
             return False
         self._thread.start()
         if self._thread.failed:
@@ -125,6 +128,16 @@ class Sender:
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is on its way."""
         return self._buffer.is_empty and not self._batches and not self._busy
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server does not take the key, and is left alone."""
+        return self._next_at > time.monotonic() + REFUSED_FOR / 2
+
+    @property
+    def trouble(self) -> str:
+        """Why what waits was not sent; empty where that is in the log already."""
+        return "" if self._is_in_trouble else self._trouble or (NO_ANSWER if self._busy else "")
 
     @property
     def waiting(self) -> int:
@@ -196,6 +209,8 @@ class Sender:
         verdict = judge(answer, self._failures, time.time(), is_refused=batch is None and self._refusals >= PATIENCE - 1)
         self._failures = self._failures + 1 if verdict.fate in (Fate.KEEP, Fate.SUSPECT) else 0
         self._refusals = self._refusals + 1 if answer.status in REFUSALS else 0
+        self._trouble = verdict.complaint if self._failures else ""
+        self.may_pass = verdict.fate is Fate.KEEP and self._failures < PATIENCE
         self._next_at = time.monotonic() + verdict.pause
         self._complain(answer, verdict, batch is not None)
         self._settle(answer, verdict.fate, batch, beats, dropped)
@@ -252,14 +267,16 @@ class Sender:
             if self._is_in_trouble:
                 self._is_in_trouble = False
                 logger.warning("The server takes events again.")
-            warnings = answer.body().get("warnings")
-            for warning in warnings[:20] if isinstance(warnings, list) else ():
-                self._say_once(str(warning))
+            self._say_each(answer)
         elif verdict.fate is Fate.GIVE_UP:
-            self._say_once(verdict.complaint)
+            self._say_each(answer)
         elif self._failures >= PATIENCE and not self._is_in_trouble and (verdict.fate is Fate.KEEP or not had_events):
             self._is_in_trouble = True
             logger.warning(verdict.complaint)
+
+    def _say_each(self, answer: Answer) -> None:
+        for words in complaints(answer):
+            self._say_once(words)
 
     def _say_once(self, words: str) -> None:
         if words and words not in self._complaints and len(self._complaints) < 100:

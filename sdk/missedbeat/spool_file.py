@@ -13,7 +13,8 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-HEAD = b"missedbeat-spool 1 %012d\n"
+NAME = b"missedbeat-spool "
+HEAD = NAME + b"1 %012d\n"
 HEAD_SIZE = len(HEAD % 0)
 PIECE = 1 << 16
 ENDING = ".spool"
@@ -49,13 +50,15 @@ class SpoolFile:
 
     @classmethod
     def adopt(cls, path: Path) -> SpoolFile | None:
-        """One that its owner left behind when it died; None where the owner lives, or it is nobody's of ours."""
+        """One that its owner left behind when it died; None where the owner lives, or it is nobody's of ours, or of a form that
+        only a newer version of us can read."""
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            status = os.fstat(descriptor)
-            if status.st_nlink and status.st_uid == os.geteuid():
-                return cls(path, descriptor, _sent(os.pread(descriptor, HEAD_SIZE, 0)), status.st_size)
+            status, head = os.fstat(descriptor), os.pread(descriptor, HEAD_SIZE, 0)
+            is_newer = head.startswith(NAME) and not head.startswith(HEAD[: len(NAME) + 2])
+            if status.st_nlink and status.st_uid == os.geteuid() and not is_newer:
+                return cls(path, descriptor, _sent(head), status.st_size)
         except BlockingIOError:
             pass
         except OSError:

@@ -14,6 +14,7 @@ SPACING = 1.0
 LONGEST_BACKOFF = 30.0  # the first heartbeat after an outage must not come when it is taken for silence
 LONGEST_WAIT = 300.0  # of what a server may ask for
 REFUSED_FOR = 600.0
+MOST_SAID = 20
 
 FINAL = frozenset({400, 422})
 REFUSALS = frozenset({401, 403, 410})
@@ -52,7 +53,7 @@ def judge(
     if 200 <= status < 300:
         return Verdict(Fate.ARRIVED, SPACING)
     if status in FINAL and answer.body().get("error"):
-        return Verdict(Fate.GIVE_UP, SPACING, f"The server did not understand some events: {answer.body()['error']}")
+        return Verdict(Fate.GIVE_UP, SPACING)
     if status == 413:
         return Verdict(Fate.HALVE, SPACING)
     if status in REFUSALS and is_refused:
@@ -60,6 +61,15 @@ def judge(
     fate = Fate.KEEP if status in NOT_OUR_WORDS or 300 <= status < 400 else Fate.SUSPECT
     asked = _asked(answer.retry_after, now) if status in NOT_OUR_WORDS or status >= 500 else None
     return Verdict(fate, asked if asked is not None else max(SPACING, jitter(0.0, ceiling(failures))), _complaint(answer))
+
+
+def complaints(answer: Answer) -> list[str]:
+    """What the server says of what it took and of what it could not read; without the numbers of lines, which say nothing."""
+    body = answer.body()
+    errors, warnings = (found if isinstance(found, list) else [] for found in (body.get("errors"), body.get("warnings")))
+    named = [one["error"] for one in errors if isinstance(one, dict) and one.get("error")] or [body.get("error")]
+    broken = [f"The server did not understand this, and left it out: {words}" for words in named if words]
+    return [*broken[:MOST_SAID], *(str(words) for words in warnings[:MOST_SAID])]
 
 
 def ceiling(failures: int) -> float:

@@ -136,10 +136,12 @@ def test_a_run_that_waits_in_the_queue_is_not_missing_until_it_waited_too_long()
     life.sweeps(903)
     assert life.reasons == [("down", "not_started")]
     assert life.outcomes() == ["lost"]
+    assert [row.cause for row in life.records.values()] == ["nobody began it"]
     life.hears(Word.STARTED, 1000)
     life.hears(Word.SUCCEEDED, 1001)
     assert life.reasons == [("down", "not_started"), ("up", "heard")]
     assert life.outcomes() == ["success"]
+    assert [row.cause for row in life.records.values()] == [None]
 
 
 def test_a_run_is_lost_when_no_live_worker_lists_it_any_more() -> None:
@@ -153,6 +155,7 @@ def test_a_run_is_lost_when_no_live_worker_lists_it_any_more() -> None:
     life.sweeps(3990 + 1 + 37.5 + 2 + 0.1)
     assert life.reasons == [("down", "lost")]
     assert life.transitions[0].at == at(3990 + 1 + 37.5)
+    assert [row.cause for row in life.records.values()] == ["whoever ran it fell silent"]
 
 
 def test_a_run_taken_for_lost_that_is_listed_again_is_withdrawn() -> None:

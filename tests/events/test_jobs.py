@@ -1,5 +1,6 @@
 """Jobs of plain programs: a key in an environment, declared one by one, alive while they are listed, with words of their own."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,6 +48,18 @@ async def test_a_job_retires_nothing_and_no_schedule_retires_it(world: World) ->
     assert {(row["slug"], row["retired_at"] is None) for row in (await world.rows("SELECT slug, retired_at FROM monitors"))} == {
         ("a", True), ("b", True), ("c", True),
     }  # fmt: skip
+
+
+async def test_of_processes_that_declare_a_new_job_at_once_no_run_is_lost(world: World) -> None:
+    """As the children of a pool do: whoever comes second has its runs counted too, though its declaration says nothing new."""
+    for n in range(5):
+        programs = [Program(world, "python", boot=f"boot {n} {process}") for process in range(6)]
+        batches = []
+        for process, program in enumerate(programs):
+            run = await program.run("succeeded", f"job:new {n}", f"run {process}")
+            batches.append((await declared(program, f"new {n}", ago=process), run))
+        answers = await asyncio.gather(*(program.said(*batch) for program, batch in zip(programs, batches, strict=True)))
+        assert [(answer["unknown_monitors"], answer["warnings"]) for answer in answers] == [(0, [])] * 6
 
 
 async def test_the_newest_word_of_a_job_counts(world: World) -> None:

@@ -1,13 +1,17 @@
 """What a program reports of its runs, case by case as its scheduler, its workers and their deaths show it; late, twice, in any
 order."""
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from app.domain.skew import CLOCKS_AGREE
 from app.events.lines import LOST
 from app.sweeper.prune import prune_once
-from tests.events.saying import MINUTELY, Program, entry, monitors
+from tests.events.saying import MINUTELY, Program, entry, monitors, ms
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -184,6 +188,23 @@ async def test_a_check_made_by_hand_takes_reports_by_id_and_by_slug(world: World
     shop = Program(world)
     await shop.said(await shop.run("started", monitor="check:backup"), await shop.run("failed", monitor=f"check:{check['uuid']}"))
     assert (await world.seen(check))["status"] == "down"
+
+
+async def test_a_body_that_comes_slowly_makes_no_clock_wrong(world: World) -> None:
+    """By when a batch began to come its clock is judged: what happened in time is not later for a slow line."""
+    shop = Program(world)
+    await shop.said(await shop.sync(entry()))
+    said = await shop.run("succeeded")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield json.dumps({"sent_at": await shop.now(), **shop.envelope}).encode() + b"\n"
+        await asyncio.sleep(CLOCKS_AGREE.total_seconds() + 0.5)
+        yield json.dumps(said).encode() + b"\n"
+
+    headers = {"Authorization": f"Bearer {shop.key}"}
+    assert (await world.client.post("/api/v3/events", content=slowly(), headers=headers)).status_code == 200
+    (row,) = await world.rows("SELECT reported_at FROM check_ins")
+    assert ms(row["reported_at"]) == said["ts"]
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 7200.0, 1.0])

@@ -62,7 +62,8 @@ class Collector:
         """Keep a request, and the answer to it."""
         with self._change:
             self.requests.append((target, headers))
-            envelope, *events = [json.loads(line) for line in body.decode().splitlines() if line]
+            # NaN, which `int` refuses, is no JSON: no more than the service do we take such a line
+            envelope, *events = [json.loads(line, parse_constant=int) for line in body.decode().splitlines() if line]
             self.batches.append((envelope, events))
             self._change.notify_all()
         return {

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from huey import MemoryHuey, crontab
-from missedbeat.huey import schedule_of
+from missedbeat.huey import schedule_of, watch
 
 from app.domain.schedule import next_after, parse_crontab
 from tests.sdk.brokers import tied
 from tests.sdk.collector import Collector
-from tests.sdk.scripts import environment
+from tests.sdk.scripts import environment, ran
 from tests.sdk.test_dramatiq import ended
 
 TASKS = """
@@ -135,6 +135,50 @@ def test_each_run_is_told_as_huey_ends_it(tmp_path: Path, redis_url: str, kind: 
         check_schedules(collector)
         assert "'riddle' is due: its runs are watched" in errors
         assert "there is no task 'unknown'" in errors
+
+
+def test_what_huey_has_no_signal_for_ends_a_run_too(tmp_path: Path) -> None:
+    """`sys.exit()` ends a worker and not its program, a result may be one that cannot be stored: both runs lived on."""
+    text = """
+        import sys
+        from huey import MemoryHuey
+        from missedbeat.huey import watch
+        huey = MemoryHuey(immediate=False)
+        @huey.task()
+        def exits(): sys.exit(3)
+        @huey.task()
+        def unstored(): return lambda: 1
+        @huey.task()
+        def fine(): return 1
+        watch(huey, tasks={"exits": {}, "unstored": {}, "fine": {}})
+        for task in (exits, unstored, fine):
+            task()
+            try:
+                huey.execute(huey.dequeue())
+            except BaseException as error:
+                print(type(error).__name__)
+        print(missedbeat.current_run().id == "")
+    """
+    with Collector() as collector:
+        code, out, _ = ran(tmp_path, text, collector.url)
+        assert (code, out.split()[0], out.split()[-1]) == (0, "SystemExit", "True")
+        told = {key: (words, error) for key, words, error in ended(collector.events)}
+        assert (told["exits"], told["fine"]) == (("started failed", "SystemExit: 3"), ("started succeeded", ""))
+        assert told["unstored"][0] == "started failed"
+
+
+def test_two_periodic_tasks_of_one_name_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Of two modules: Huey can tell them apart, their check cannot."""
+    huey = MemoryHuey()
+    for module in ("billing", "stock"):
+
+        def nightly() -> None: ...
+
+        nightly.__module__ = module
+        huey.periodic_task(crontab(hour="3", minute="0"))(nightly)
+    watch(huey)
+    huey._missedbeat.begin()
+    assert caplog.text.count("2 periodic tasks are called 'nightly', and share one check") == 1
 
 
 def check_retries(collector: Collector) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,34 @@ def test_exceptions_pass_unchanged_and_are_told(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+def test_no_nonsense_that_a_run_says_costs_its_end(tmp_path: Path) -> None:
+    """A number that is none, a value without words, `sys.exit(True)`, an event that `before_send` spoils: a service that takes no
+    such line still hears how each run ended."""
+    text = """
+        import sys
+        class Odd:
+            def __str__(self): raise RuntimeError("no words")
+        for number in (float("nan"), float("inf"), 10**5000, Odd(), "ten", None):
+            with missedbeat.run("job") as r: r.metric(rows=number, good=1); r.progress(float("nan"))
+        try:
+            with missedbeat.run("job"): sys.exit(True)
+        except SystemExit: pass
+        missedbeat.start("job", run_id=77); missedbeat.success("job", run_id=77); missedbeat.fail("job", Odd())
+        missedbeat.configure(before_send=lambda event: {**event, "odd": Odd(), "nan": float("nan")})
+        missedbeat.ping("spoilt")
+    """
+    with Collector() as collector:
+        code, _, errors = ran(tmp_path, text, collector.url)
+        assert code == 0
+        assert [event["type"] for event in told(collector) if event["monitor"] == "job:spoilt"] == ["run.succeeded"]
+        ends = [event for event in told(collector) if event["type"] != "run.started" and event["monitor"] == "job:job"]
+        assert [event["type"] for event in ends] == [*["run.succeeded"] * 6, "run.failed", "run.succeeded", "run.failed"]
+        assert [event.get("metrics") for event in ends[:6]] == [{"good": 1}] * 6
+        assert (ends[6]["exit"], type(ends[6]["exit"]), ends[7]["run"]) == (1, int, "77")
+        assert all("progress" not in event for event in ends)
+        assert errors.count("is no number, and is left out") == 6
+
+
 def test_coroutines_and_threads_each_know_their_own_run(tmp_path: Path) -> None:
     """`current_run` is that of the task or thread; one that is cancelled was stopped in the middle."""
     text = """
@@ -110,6 +139,35 @@ def test_coroutines_and_threads_each_know_their_own_run(tmp_path: Path) -> None:
         assert sorted(ends) == sorted(
             [("succeeded", f"number {n}") for n in range(3)] + [("aborted", "number 3")] + [("succeeded", "thread")] * 2
         )
+
+
+def test_a_function_that_returns_a_coroutine_has_run_when_that_is_over(tmp_path: Path) -> None:
+    """What decorators make of an `async def` is often none, and would have ended well before it did anything."""
+    text = """
+        import asyncio, functools
+        def decorated(function):
+            @functools.wraps(function)
+            def inner(*args):
+                if not args: raise LookupError("at once")
+                return function(*args)
+            return inner
+        @missedbeat.monitor("job")
+        @decorated
+        async def work(words):
+            await asyncio.sleep(0)
+            missedbeat.current_run().log(words)
+            if words == "bad": raise ValueError("no disk")
+            return words
+        async def main():
+            try: work()
+            except LookupError as error: print(error)
+            print(await asyncio.gather(work("good"), work("bad"), return_exceptions=True), missedbeat.current_run().id == "")
+        asyncio.run(main())
+    """
+    with Collector() as collector:
+        assert ran(tmp_path, text, collector.url) == (0, "at once\n['good', ValueError('no disk')] True\n", "")
+        assert story(collector) == ["started", "failed", "started", "started", "succeeded", "failed"]
+        assert [e.get("log") for e in told(collector) if e["type"] != "run.started"] == [None, "good", "bad"]
 
 
 def test_what_a_run_says_arrives_while_it_runs_and_with_its_end(tmp_path: Path) -> None:
@@ -187,12 +245,33 @@ def test_a_server_that_is_away_or_hangs_costs_the_end_of_a_script_two_seconds_at
     hang = Server(lambda lines: (time.sleep(60), (200, {}, b"{}"))[1])  # type: ignore[func-returns-value]
     broken = Server(lambda lines: (500, {}, b"{}"))
     with hang, broken:
-        for url in (f"http://127.0.0.1:{port}", hang.url, broken.url):
+        for url, why in (
+            (f"http://127.0.0.1:{port}", "The server cannot be reached ("), (hang.url, "The server did not answer in time."),
+            (broken.url, "The server answers 500"),
+        ):  # fmt: skip
             code, out, errors = ran(tmp_path, text, url)
             assert (code, out) == (0, "True\n")
-            assert errors.splitlines() == [
-                "The program ends, and the server was not told everything: 2 events could not be sent."
-            ]
+            assert errors.count("The program ends, and the server was not told everything: 2 events could not be sent.") == 1
+            assert errors.count(why) == 1
+
+
+def test_a_script_tries_again_where_the_server_is_busy_for_a_moment_and_says_what_a_person_can_mend(tmp_path: Path) -> None:
+    """It is over before the next attempt of a program that lives longer; a key that is refused is refused the next time too."""
+    text = 'with missedbeat.run("job", schedule=60): pass'
+    asked: list[int] = []
+
+    def busy(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
+        asked.append(len(lines))
+        return (429 if len(asked) == 1 else 200), {}, b"{}"
+
+    with Server(busy) as server:
+        assert ran(tmp_path, text, server.url) == (0, "", "")
+        assert [said["type"] for said in server.events] == ["run.started", "run.succeeded", "job.declared"]
+    asked.clear()
+    with Server(lambda lines: (asked.append(1), (401, {}, b"{}"))[1]) as server:  # type: ignore[func-returns-value]
+        code, _, errors = ran(tmp_path, text, server.url)
+        assert (code, len(asked)) == (0, 1)
+        assert "The server refuses the key (401): set MISSEDBEAT_KEY to a read-write key of the project." in errors
 
 
 def test_without_a_key_or_with_nonsense_a_job_runs_as_ever(tmp_path: Path) -> None:
@@ -218,7 +297,7 @@ def test_without_a_key_or_with_nonsense_a_job_runs_as_ever(tmp_path: Path) -> No
         assert len(collector.of("run")) == 9
     for words in (
         "The schedule of 'job' is not registered: schedule={'nonsense'}", "grace, max_runtime and tags go with a schedule",
-        "The schedule of 'job' is not registered: could not convert string to float: 'soon'",
+        "The schedule of 'job' is not registered: grace='soon': say a number of seconds, or a timedelta",
         "missedbeat.configure() knows no color", "missedbeat.configure(heartbeat='often')",
         "missedbeat.configure(exceptions='loud')",
     ):  # fmt: skip
@@ -280,8 +359,8 @@ def test_a_program_that_is_killed_has_told_its_start(tmp_path: Path) -> None:
         assert collector.batches[0][0]["heartbeat"] == 1
 
 
-def test_a_generator_is_refused_where_it_is_decorated() -> None:
-    """It would be a success before it did anything."""
+def test_what_is_no_function_is_refused_where_it_is_decorated() -> None:
+    """A generator would be a success before it did anything; a static method would get its object, a class would be none."""
 
     def generator() -> Any:
         yield 1
@@ -289,9 +368,18 @@ def test_a_generator_is_refused_where_it_is_decorated() -> None:
     async def asynchronous() -> Any:
         yield 1
 
-    for function in (generator, asynchronous, "no function"):
+    class Methods:
+        @staticmethod
+        def static() -> None: ...
+
+        @classmethod
+        def of_class(cls) -> None: ...
+
+    methods = vars(Methods)["static"], vars(Methods)["of_class"]
+    no_functions: tuple[Any, ...] = (generator, asynchronous, partial(generator), "no function", Methods, *methods)
+    for function in no_functions:
         with pytest.raises(TypeError, match=r"missedbeat\.monitor\('job'\)"):
-            monitor("job")(function)  # type: ignore[type-var]
+            monitor("job")(function)
 
 
 def test_to_import_it_costs_next_to_nothing(tmp_path: Path) -> None:

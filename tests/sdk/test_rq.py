@@ -193,9 +193,11 @@ def test_the_jobs_of_its_cron_are_checks(tmp_path: Path, redis_url: str) -> None
         files.load_config_from_file("cron_config.py")
         own.register(tasks.fails, "default", interval=90, name="own")
         own.register(tasks.fails, "default", cron="@yearly")
+        own.register(tasks.fails, "default", interval=300, name="own")
         own.register(tasks.hangs, "default", cron="0 3 l * *")
         logging.disable(0)
         watch(own, {"own": Monitor(max_runtime=5)})
+        watch(files)
         files.enqueue_jobs(), own.enqueue_jobs()
         assert {"own": 1, "missedbeat": "tasks.fine"} in [job.job_options["meta"] for job in files.get_jobs()]
         Worker([queue], connection=redis).work(burst=True, logging_level="CRITICAL")
@@ -203,15 +205,16 @@ def test_the_jobs_of_its_cron_are_checks(tmp_path: Path, redis_url: str) -> None
     with Collector() as collector:
         code, _, errors = ran(tmp_path, program(tmp_path, text, redis_url), collector.url, TZ="Europe/Berlin")
         assert code == 0
+        assert errors.count("share one check") == errors.count("Two jobs are called 'own'") == 1
         assert "'tasks.hangs' is due at '0 3 l * *', which only RQ can read" in errors
         declared = {event["name"]: event for event in collector.of("job.declared")}
         assert {name: event["schedule"] for name, event in declared.items()} == {
-            "every minute": {"kind": "every", "seconds": 60}, "own": {"kind": "every", "seconds": 90},
+            "every minute": {"kind": "every", "seconds": 60}, "own": {"kind": "every", "seconds": 300},
             "tasks.fine": {"kind": "crontab", "expression": "0 3 * * 1-5", "zone": "Europe/Berlin"},
             "tasks.fails": {"kind": "crontab", "expression": "0 0 1 1 *", "zone": "Europe/Berlin"},
         }  # fmt: skip
         assert (declared["every minute"]["grace"], declared["own"]["max_runtime"]) == (30, 5)
-        assert stories(collector) == {"every minute": ["started", "succeeded"], "own": ["started", "failed"]}
+        assert stories(collector) == {"every minute": ["started", "succeeded"], "own": ["started", "failed"] * 2}
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from tests.sdk.collector import Collector
 from tests.sdk.scripts import environment
 from tests.sdk.test_transport import Server
 
+BY_HAND = ("env", "--default-signal=INT,QUIT,HUP")  # which a shell ignores for what is in its background, as tests may be
 WRAPPER = [sys.executable, "-m", "missedbeat.cli", "run"]
 COUNTS = """
 import signal, sys, time
@@ -38,7 +39,7 @@ def wrapped(*command: str, url: str | None, options: tuple[str, ...] = ("job",),
     """A command below `missedbeat run`; it dies with the test run."""
     given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     said = {name: given.pop(name) for name in list(given) if name.isupper()}
-    return subprocess.Popen(tied(*WRAPPER, *options, "--", *command), env=environment(url, **said), **given)
+    return subprocess.Popen(tied(*BY_HAND, *WRAPPER, *options, "--", *command), env=environment(url, **said), **given)
 
 
 def ran(*command: str, url: str | None, given: bytes = b"", **more: Any) -> tuple[int, bytes, bytes]:
@@ -104,6 +105,8 @@ def test_it_exits_as_the_command_does(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("exit 5\n")
     (tmp_path / "script").write_text("exit 4\n")
     (tmp_path / "script").chmod(0o755)
+    (tmp_path / "no-such-command").mkdir()  # in PATH what is no file is passed over
+    path = f"{tmp_path}:{os.environ['PATH']}"
     for command, code, how in (
         (("true",), 0, ("succeeded", 0, None)),
         (("sh", "-c", "exit 3"), 3, ("failed", 3, "exit code 3")),
@@ -113,7 +116,7 @@ def test_it_exits_as_the_command_does(tmp_path: Path) -> None:
         (("./script",), 4, ("failed", 4, "exit code 4")),
     ):
         with Collector() as collector:
-            done, out, errors = ran(*command, url=collector.url, cwd=tmp_path)
+            done, out, errors = ran(*command, url=collector.url, cwd=tmp_path, PATH=path)
             assert (done, out, ends(collector)) == (code, b"", [how])
             assert errors.decode() == (f"missedbeat: {how[2]}\n" if code in (126, 127) else "")
 
@@ -195,11 +198,19 @@ def test_a_server_that_is_away_changes_nothing_but_the_wait_at_the_end(tmp_path:
         for n, process in enumerate(processes):
             out, errors = process.communicate(timeout=60)
             assert (process.returncode, out) == (3, b"out\n")
-            assert (
-                errors.decode().splitlines()[-1] == "missedbeat: the server cannot be reached; it was not told how this run ended"
-            )
+            assert errors.decode().splitlines()[-1] == "missedbeat: the server was not told how this run ended"
             lasted = (tmp_path / f"{n}.done").stat().st_mtime - (tmp_path / str(n)).stat().st_mtime
             assert lasted < 60
+
+
+def test_nobody_waits_for_a_server_that_refuses_the_key(tmp_path: Path) -> None:
+    """Once that is sure it will not change in ten seconds. With a spool what was not told is not lost, and that is said."""
+    with Server(lambda lines: (401, {}, b"{}")) as server:
+        code, _, errors = ran("true", url=server.url, MISSEDBEAT_SPOOL=str(tmp_path))
+        why, left = errors.decode().splitlines()
+        assert (code, why.partition(" (")[0]) == (0, "missedbeat: The server refuses the key")
+        assert left == "missedbeat: the server was not told how this run ended: it waits in the spool for the next run"
+        assert list(tmp_path.glob("*.spool"))
 
 
 def test_a_second_signal_ends_the_wait_for_the_server(tmp_path: Path) -> None:
@@ -227,7 +238,9 @@ def test_without_a_server_or_a_check_the_command_runs_as_if_we_were_not_there(tm
         assert (code, out) == (3, f"{os.getpid()}\n".encode())
         assert errors.decode() == (f"missedbeat: this run is not watched; {words}\n" if words else "")
     assert ran("no-such-command", url=None)[0] == 127
-    assert subprocess.run([*WRAPPER, "job"], env=environment(None), capture_output=True, check=False).returncode == 2
+    for line in (("job",), ("job", "true", "-x")):
+        refused = subprocess.run([*WRAPPER, *line], env=environment(None), capture_output=True, check=False)
+        assert (refused.returncode, b"say the command behind two dashes" in refused.stderr) == (2, True)
 
 
 def test_a_reader_that_leaves_is_noticed_by_the_command() -> None:
@@ -240,6 +253,19 @@ def test_a_reader_that_leaves_is_noticed_by_the_command() -> None:
         assert process.wait(30) == 141
         assert ends(collector) == [("lost", 141, "its process was killed by signal 13 (SIGPIPE)")]
         process.communicate()
+
+
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    """The disk is full, and the command took for written what it gave to us: without us it would have failed, and so it does."""
+    words = "its output could not be written: No space left on device"
+    with Collector() as collector, Path("/dev/full").open("wb") as full:
+        code, _, errors = ran("sh", "-c", "echo a dump", url=collector.url, stdout=full)
+        assert (code, errors.decode()) == (1, f"missedbeat: {words}\n")
+        assert ends(collector) == [("failed", 1, words)]
+    with Collector() as collector, Path("/dev/full").open("wb") as full:
+        assert ran("sh", "-c", "echo a dump; exit 3", url=collector.url, stdout=full, stderr=full)[0] == 3
+        assert ran("no-such-command", url=collector.url, stdout=full, stderr=full)[0] == 127
+        assert ends(collector) == [("failed", 3, words), ("failed", 127, "no-such-command: command not found")]
 
 
 def test_what_the_command_leaves_running_may_go_on_writing(tmp_path: Path) -> None:

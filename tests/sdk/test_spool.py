@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from missedbeat import spool
+from missedbeat import sender, spool
 from missedbeat.reporter import Reporter, now_ms
 from missedbeat.settings import read
 from missedbeat.spool_file import SpoolFile
@@ -95,9 +95,10 @@ def test_what_has_arrived_waits_nowhere(
 
 
 def test_a_server_that_comes_back_hears_everything_in_order(
-    tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
+    tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also far more than memory holds; what it took without our hearing so it gets again, under the same id."""
+    monkeypatch.setattr(sender, "PATIENCE", 1_000)  # however long it takes to write them all, the batch itself is tried again
     reporter = reporters(gate.url, tmp_path, max_buffer=100)
     for number in range(2_000):
         reporter.record("run.started", "entry:n", f"{number}")
@@ -177,6 +178,23 @@ def test_a_file_without_its_first_line_is_sent_from_the_start(
     gate.now()
     reporters(gate.url, tmp_path).beat("worker.beat", [()])
     arrived(collector, *program.runs)
+
+
+def test_what_a_newer_version_wrote_is_left_to_it(
+    tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
+) -> None:
+    """After a release that was taken back: what these lines say is not guessed, and not thrown away."""
+    with Program(gate.url, tmp_path, 3) as program:
+        program.kill()
+    file = next(tmp_path.glob("*.spool"))
+    written = file.read_bytes().replace(b"missedbeat-spool 1 ", b"missedbeat-spool 2 ", 1)
+    file.write_bytes(written)
+    gate.now()
+    reporter = reporters(gate.url, tmp_path)
+    reporter.record("run.started", "entry:n", "ours")
+    arrived(collector, "ours")
+    wait_until(lambda: list(tmp_path.iterdir()) == [file])
+    assert file.read_bytes() == written
 
 
 def test_what_arrived_before_the_kill_is_not_sent_again(
@@ -368,7 +386,8 @@ def test_a_script_that_could_not_tell_is_told_of_by_the_next(tmp_path: Path, col
     told = {**os.environ, "MISSEDBEAT_URL": gate.url, "MISSEDBEAT_KEY": "a-key", "MISSEDBEAT_SPOOL": str(tmp_path)}
     for run in ("first", "second"):
         script = f"import missedbeat; missedbeat.configure(flush_timeout=10); missedbeat.success('backup', run_id={run!r})"
-        subprocess.run(tied(sys.executable, "-c", script), env=told, check=True, timeout=60)
+        done = subprocess.run(tied(sys.executable, "-c", script), env=told, check=True, timeout=60, capture_output=True)
+        assert done.stderr.decode().count("not told everything: it waits in the spool for the next one.") == (run == "first")
         gate.now()
     arrived(collector, "first", "second")
     wait_until(lambda: not list(tmp_path.iterdir()), LONG)

@@ -500,12 +500,16 @@ def test_a_batch_that_is_too_large_is_halved_until_it_fits(reporting: Callable[.
 
 
 def test_a_broken_line_is_not_sent_for_ever(reporting: Callable[..., Reporter], caplog: pytest.LogCaptureFixture) -> None:
-    """400: the server kept what was good; its words are in the log."""
+    """400: the server kept what was good; its words are in the log, of each error, and of what else it has to say."""
     asked = []
+    answer = {
+        "error": "line 2: no such thing", "warnings": ["two programs"],
+        "errors": [{"line": 2, "error": "no such thing"}, {"line": 3, "error": "nor that"}, "nonsense"],
+    }  # fmt: skip
 
     def decide(lines: list[Said]) -> tuple[int, dict[str, str], bytes]:
         asked.append(lines)
-        return (400, {}, b'{"error": "line 2: no such thing"}') if len(asked) == 1 else (200, {}, b"{}")
+        return (400, {}, json.dumps(answer).encode()) if len(asked) == 1 else (200, {}, b"{}")
 
     with Server(decide) as server:
         reporter = reporting(server.url)
@@ -514,7 +518,8 @@ def test_a_broken_line_is_not_sent_for_ever(reporting: Callable[..., Reporter], 
         reporter.record("run.failed", "entry:n", "r")
         assert reporter.flush(PATIENCE)
     assert [lines[1]["type"] for lines in asked] == ["run.odd", "run.failed"]
-    assert "line 2: no such thing" in caplog.text
+    for words in ("left it out: no such thing", "left it out: nor that", "two programs"):
+        assert caplog.text.count(words) == 1
 
 
 def test_a_refused_key_is_said_once_and_nobody_waits_for_it(

@@ -20,6 +20,7 @@ import httpx
 from app.domain.role import Role
 from app.manage.passwords import hash_of
 from app.store import blackouts, memberships, users
+from tests.patient import Patient
 from tests.world import World
 
 PASSWORD = "a long walk by the sea"
@@ -73,7 +74,7 @@ class Browser:
     """One browser, at an address of its own. Redirects are not followed: a test says where it goes."""
 
     def __init__(self, world: World, address: str = ADDRESS, base_url: str = "http://missedbeat.test") -> None:
-        transport = httpx.ASGITransport(world.web, client=(address, 40_000))
+        transport = Patient(world.web, client=(address, 40_000))
         headers = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "user-agent": "Mozilla/5.0 (test)"}
         self.client = httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers)
         self.origin = base_url

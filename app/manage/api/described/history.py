@@ -76,7 +76,9 @@ class Run(BaseModel):
     started_at: str | None = Field(examples=[AT])
     ended_at: str | None = Field(examples=[AT])
     duration: float | None = Field(description="Seconds")
-    cause: str | None = Field(description="Why, in the words of who reported it", examples=["signal 9 (SIGKILL)"])
+    cause: str | None = Field(
+        description="Why, in the words of who reported it, or of ours where nobody did", examples=["signal 9 (SIGKILL)"]
+    )
 
 
 class Runs(BaseModel):
