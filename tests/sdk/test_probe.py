@@ -204,6 +204,7 @@ def test_a_process_that_is_frozen_or_gone_is_dead(redis_url: str, tmp_path: Path
         says(tmp_path / "probe", "--stale", "2", code=1, words="nothing heard of it for")
 
 
+@pytest.mark.prove
 def test_a_worker_and_the_beat_that_it_embeds_are_well_together_and_end_together(redis_url: str, tmp_path: Path) -> None:
     """Beat alone may be dead, and then the container is: nothing is dispatched. After an orderly end neither is spoken of: the
     next worker need not have a Beat."""

@@ -120,6 +120,7 @@ for name, enabled in (("each second", False), ("off", True)):
         assert "missedbeat" not in process.words().lower().replace(str(ROOT).lower(), "").replace("missedbeat.", "")
 
 
+@pytest.mark.prove
 def test_what_runs_once_gets_a_check_where_somebody_wants_one(project: Django) -> None:
     """Expected at its time, watched like any other run, and expected no more when it is over. Others of its kind are none."""
     project.run("""
