@@ -85,7 +85,7 @@ async def pause(session: AsyncSession, project: UUID, monitor: UUID, margin: tim
     moment = await blackouts.moment(session, margin)
     row = await monitors.lock_one(session, project, monitor)
     if row.monitor.status is not Status.PAUSED:
-        await pauses.note(session, project, row.name, actor.words, moment.now)
+        await pauses.note(session, project, [row.name], actor.words, moment.now)
         await _log(session, actor, AuditAction.MONITOR_PAUSED, row, moment.now)
     await decisions.write(session, moment.now, [(row, on_pause(row.monitor, moment.now, moment.horizon))])
     await monitors.edit(session, project, monitor, {"retired_at": None})  # from now on it is a person's

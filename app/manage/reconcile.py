@@ -14,10 +14,12 @@ from app.domain.state import Decision, Monitor, Rule, Status
 from app.domain.sync import Stands, Sync, Synced
 from app.domain.vigil import on_declared
 from app.errors import OverLimit
-from app.store import accounts, addresses, channels, decisions, holding, monitors, synced
+from app.store import accounts, addresses, channels, decisions, holding, monitors, pauses, synced
 from app.store.blackouts import Moment
 from app.store.rows import Locked
 from app.store.synced import Changed, New
+
+FEWEST_TOLD = 3  # one that is renamed, or a try of two, is no schedule that was lost
 
 
 async def register(session: AsyncSession, project: UUID, wanted: Sync, moment: Moment) -> Synced:
@@ -56,7 +58,8 @@ class Reconciling:
             self._put_off(row, self._wanted.dues.get(token))
         await synced.change(self._session, self._project, self._changed)
         due = {id_ for token, id_ in there.items() if token not in self._wanted.paused}
-        retired = await self._retire([rows[id_] for id_ in {*mine, *there.values()} - due if id_ in rows])
+        watched = sum(rows[id_].monitor.status is not Status.PAUSED for id_ in mine if id_ in rows)
+        retired = await self._retire([rows[id_] for id_ in {*mine, *there.values()} - due if id_ in rows], watched)
         await decisions.write(self._session, self._moment.now, self._made)
         fit = await self._create(missing, held, partly)
         return Synced(len(known), fit, retired, tuple(missing[fit:]))
@@ -107,9 +110,13 @@ class Reconciling:
             return on_edit(row.monitor, after, now, horizon)
         return on_declared(row.monitor, new.due, now, horizon) or Decision(row.monitor)
 
-    async def _retire(self, rows: list[Locked]) -> int:
-        """Pause them without a word; returns how many. Those that a person paused stay that person's."""
+    async def _retire(self, rows: list[Locked], watched: int) -> int:
+        """Pause them without a word; returns how many. Those that a person paused stay that person's. Where that is most of what
+        the source had `watched`, the members are told: a deploy that lost its schedule looks just like it."""
         gone = [row for row in rows if row.monitor.status is not Status.PAUSED]
+        if len(gone) >= FEWEST_TOLD and 2 * len(gone) > watched > 0:
+            names, actor = [row.name for row in gone], f"A sync of {self._wanted.source}"
+            await pauses.note(self._session, self._project, names, actor, self._moment.now)
         for row in gone:
             self._take(row, on_pause(row.monitor, self._moment.now, self._moment.horizon))
         await synced.retire(self._session, self._project, [row.id for row in gone], self._moment.now)

@@ -1,13 +1,15 @@
 """Monitors that were paused, for as long as their project's members are not told of it: it is what an attacker would do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, insert, text
+from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.store.tables import PauseRow
+from app.store.unnest import insert_all
 
 TOLD_EVERY = timedelta(minutes=1)  # and nobody waits longer to be told
 QUIET = timedelta(seconds=10)  # since the last pause: whoever pauses many of them one after the other causes one letter
@@ -40,9 +42,9 @@ class Untold:
     paused: list[Paused]
 
 
-async def note(session: AsyncSession, project: UUID, monitor: str, actor: str, now: datetime) -> None:
-    """It was paused: its members are told if this transaction is committed."""
-    await session.execute(insert(PauseRow).values(project_id=project, monitor=monitor, actor=actor, at=now))
+async def note(session: AsyncSession, project: UUID, names: Sequence[str], actor: str, now: datetime) -> None:
+    """Monitors with these names were paused: the members are told if this transaction is committed."""
+    await insert_all(session, PauseRow, [{"project_id": project, "monitor": name, "actor": actor, "at": now} for name in names])
 
 
 async def take(session: AsyncSession, now: datetime, limit: int = 100) -> list[Untold]:

@@ -83,6 +83,19 @@ async def test_what_changed_is_changed_and_what_is_gone_is_retired(world: World)
     assert (back["status"], back["retired_at"], back["deadline"] is not None) == ("new", None, True)
 
 
+@pytest.mark.parametrize(("left", "told"), [(4, 0), (3, 4), (1, 6)])
+async def test_a_schedule_that_loses_most_of_its_entries_is_told_to_the_members(world: World, left: int, told: int) -> None:
+    """A deploy with the wrong database looks like an edit: nothing is expected any more, and somebody should know."""
+    shop, entries = Program(world), [entry(name, MINUTELY) for name in "abcdefg"]
+    await shop.said(await shop.sync(*entries))
+    await shop.said(await shop.sync(*entries[:left]))
+    assert [row["status"] for row in (await monitors(world)).values()].count("paused") == 7 - left
+    noted = await world.rows("SELECT monitor, actor FROM pauses")
+    assert [row["actor"] for row in noted] == ["A sync of celery:shop"] * told
+    await shop.said(await shop.sync(*entries[:left]))
+    assert len(await world.rows("SELECT 1 FROM pauses")) == told
+
+
 async def test_what_is_said_to_be_paused_is_retired_until_it_is_due_again(world: World) -> None:
     """Whole or not, and though nothing else is left; a check is made only when it is due, and workers pause nothing."""
     shop = Program(world)

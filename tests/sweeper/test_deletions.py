@@ -48,7 +48,7 @@ async def fill(world: World, project: NewProject) -> list[str]:
     async with world.sessions() as session:
         now = await world.now()
         await invitations.make(session, project.id, "bob@example.org", Role.VIEWER, anna.id, now)
-        await pauses.note(session, project.id, "0", "anna", now)
+        await pauses.note(session, project.id, ["0"], "anna", now)
         await audit_entries.write(session, COMMAND_LINE, Entry(AuditAction.PROJECT_DELETING, project=project.id), now)
         await session.commit()
     return ids

@@ -26,7 +26,7 @@ async def paused(world: World, first: int, last: int) -> None:
     """So many checks, one after the other, as the API notes each."""
     async with world.sessions() as session:
         for n in range(first, last):
-            await pauses.note(session, world.project.id, f"job {n}", "key mb_rw_x…", await world.now())
+            await pauses.note(session, world.project.id, [f"job {n}"], "key mb_rw_x…", await world.now())
         await session.commit()
 
 
