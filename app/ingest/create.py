@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clock import monotonic
@@ -17,7 +18,7 @@ from app.domain.state import Monitor, Rule
 from app.ingest.ping import Ping
 from app.store import accounts, addresses, blackouts, channels, monitors
 from app.store.addresses import Address
-from app.store.engine import Sessions
+from app.store.engine import Sessions, waited_in_vain
 
 RULE = Rule(schedule=Every(timedelta(days=1)), grace=timedelta(hours=1))
 LONGEST_NAME = 100
@@ -34,16 +35,20 @@ class Made:
 
 async def create_missing(sessions: Sessions, batch: Sequence[Ping], margin: timedelta) -> Made:
     """Make the monitors that pings ask for and that are not there, with all of the project's channels. A project may hold twice
-    its limit this way, no more. What is not made in a tenth of the margin is for those who come again; one project's at least
-    are made, which one is left to chance."""
+    its limit this way, no more. What is not made in a tenth of the margin is for those who come again; one project is
+    always tried, which one is left to chance. Nor is anything made where somebody else holds the project's names."""
     made, until = Made(), monotonic() + SHARE * margin.total_seconds()
     wanted = await _wanted(sessions, batch)
-    for project in random.sample(list(wanted), len(wanted)):
-        if (made.positions or made.full) and monotonic() > until:
+    for n, project in enumerate(random.sample(list(wanted), len(wanted))):
+        if n and monotonic() > until:
             break
-        async with sessions() as session:
-            await _create_in(session, project, wanted[project], made, until)
-            await session.commit()
+        try:
+            async with sessions() as session:
+                await _create_in(session, project, wanted[project], made, until)
+                await session.commit()
+        except OperationalError as error:
+            if not waited_in_vain(error):
+                raise
     return made
 
 

@@ -38,7 +38,7 @@ from app.store import addresses, blackouts, checkins, decisions, monitors
 from app.store.addresses import Address, Place
 from app.store.blackouts import Moment
 from app.store.checkins import Answered, Repeat
-from app.store.engine import LOCK_NOT_AVAILABLE, InDoubt, Sessions, warnings_of
+from app.store.engine import InDoubt, Sessions, waited_in_vain, warnings_of
 from app.store.rows import Locked
 from app.store.together import together
 
@@ -90,7 +90,7 @@ async def record(sessions: Sessions, batch: Sequence[Ping], margin: timedelta, p
     try:
         return await _record(sessions, batch, made, margin, ping_limit)
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if not waited_in_vain(error):
             raise
     return await _record(sessions, batch, made, margin, ping_limit, patient=False)
 

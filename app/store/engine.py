@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 STATEMENT_LIMIT = 2000  # milliseconds
@@ -25,6 +26,11 @@ TIMEOUTS = {
 Sessions = async_sessionmaker[AsyncSession]
 WARNINGS = "warnings"
 LOCK_NOT_AVAILABLE = "55P03"  # how PostgreSQL says that a lock_timeout passed
+
+
+def waited_in_vain(error: DBAPIError) -> bool:
+    """Whether it is that somebody else held a lock for longer than we wait."""
+    return getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
 class InDoubt(OSError):

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from app.errors import Unavailable
 from app.store import row_security
-from app.store.engine import LOCK_NOT_AVAILABLE
+from app.store.engine import waited_in_vain
 from app.store.revision import SCRIPTS
 
 LOCK_LIMIT = "200ms"  # whoever waits for a table's lock has every ping wait behind it
@@ -51,7 +51,7 @@ def _upgrade(connection: Connection) -> None:
             command.upgrade(_config(connection), "head")
             return
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or tried == TRIES:
+            if not waited_in_vain(error) or tried == TRIES:
                 raise
         connection.rollback()
         sleep(PAUSE)

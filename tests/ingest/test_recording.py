@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.ingest import inbox
+from app.store import monitors
 from app.sweeper.sweep import sweep
 from tests.world import World, living
 
@@ -154,6 +155,19 @@ async def test_a_row_that_somebody_holds_refuses_its_own_pings_and_no_others(wor
         assert "retry-after" in answers[0].headers
         other.rollback()
     assert (await world.ping(held)).status_code == 200
+
+
+async def test_names_that_somebody_holds_keep_from_being_made_what_is_new_and_nothing_else(world: World) -> None:
+    """A large sync, or a process that was frozen in the middle of one: what is there already is heard beside it."""
+    check = await world.check()
+    world.asking.patient = False
+    new = f"/ping/{world.project.ping_key}/new?create=1"
+    with psycopg.connect(world.dsn.replace("+psycopg", "")) as other:
+        other.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [monitors.NAMER, str(world.project.id)])
+        answers = await asyncio.gather(world.client.get(new), world.ping(check), world.ping(check, "/fail"))
+        assert [answer.status_code for answer in answers] == [503, 200, 200]
+        assert "retry-after" in answers[0].headers
+    assert (await world.client.get(new)).status_code == 201
 
 
 async def test_a_missing_partition_is_made_on_the_way(world: World) -> None:
