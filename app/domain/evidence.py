@@ -177,7 +177,7 @@ def _withdrawn(facts: dict[str, Any]) -> str:
     heard, since = _clock(facts["at"], facts), _clock(facts["down_since"], facts)
     if facts.get("cause"):
         return f"The alarm of {since} is withdrawn: {facts['cause']}, and the news of that came late, at {heard}."
-    return f"The alarm of {since} was wrong: it had run in time, and the news of that came late, at {heard}."
+    return f"The alarm of {since} was wrong: the job was fine, and the news of that came late, at {heard}."
 
 
 def _last_heard(facts: dict[str, Any]) -> str:

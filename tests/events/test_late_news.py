@@ -86,7 +86,7 @@ async def test_what_people_read_of_a_false_alarm(world: World) -> None:
     await shop.said(*await a_run(shop, 1, ago=480))
     (told,) = await world.rows("SELECT told FROM deliveries WHERE told->>'kind' = 'monitor.up'")
     assert told["told"]["explain"].startswith("The alarm of 20")
-    assert "was wrong: it had run in time, and the news of that came late" in told["told"]["explain"]
+    assert "was wrong: the job was fine, and the news of that came late" in told["told"]["explain"]
 
 
 async def test_an_alarm_that_nobody_was_told_of_is_dropped_without_a_word(world: World) -> None:
