@@ -15,6 +15,7 @@ from app.domain.slug import slug_of
 from app.domain.state import Rule
 
 LONGEST_NAME = 100
+FEWEST_LOST = 3  # one that is renamed, or a try of two, is no schedule that was lost
 UNWATCHED_BY_TIME = Rule(Declared(None, None, "UTC"), timedelta(seconds=60))
 """Of a task that is watched whoever starts it: no slot is ever expected."""
 
@@ -179,6 +180,11 @@ def merged(
         name: value if value != last.get(name) and (current[name] == last.get(name) or name in said) else current[name]
         for name, value in wanted.items()
     }
+
+
+def is_lost(retired: int, watched: int) -> bool:
+    """Whether a sync that retires so many, of so many that its source had watched, looks like a schedule that was lost."""
+    return retired >= FEWEST_LOST and 2 * retired > watched > 0
 
 
 def _text(schedule: Schedule) -> str:

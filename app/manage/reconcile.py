@@ -11,15 +11,13 @@ from app.domain.monitor import on_edit, on_expect_first, on_pause, on_resume
 from app.domain.schedule import Declared
 from app.domain.slug import free
 from app.domain.state import Decision, Monitor, Rule, Status
-from app.domain.sync import Stands, Sync, Synced
+from app.domain.sync import Stands, Sync, Synced, is_lost
 from app.domain.vigil import on_declared
 from app.errors import OverLimit
 from app.store import accounts, addresses, channels, decisions, holding, monitors, pauses, synced
 from app.store.blackouts import Moment
 from app.store.rows import Locked
 from app.store.synced import Changed, New
-
-FEWEST_TOLD = 3  # one that is renamed, or a try of two, is no schedule that was lost
 
 
 async def register(session: AsyncSession, project: UUID, wanted: Sync, moment: Moment) -> Synced:
@@ -114,7 +112,7 @@ class Reconciling:
         """Pause them without a word; returns how many. Those that a person paused stay that person's. Where that is most of what
         the source had `watched`, the members are told: a deploy that lost its schedule looks just like it."""
         gone = [row for row in rows if row.monitor.status is not Status.PAUSED]
-        if len(gone) >= FEWEST_TOLD and 2 * len(gone) > watched > 0:
+        if is_lost(len(gone), watched):
             names, actor = [row.name for row in gone], f"A sync of {self._wanted.source}"
             await pauses.note(self._session, self._project, names, actor, self._moment.now)
         for row in gone:

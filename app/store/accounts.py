@@ -180,9 +180,9 @@ async def _take(session: AsyncSession, project_id: UUID, key: str) -> bool:
     return back.first() is not None or await addresses.add_unless_taken(session, "ping_key", key, project_id, None)
 
 
-async def has_room(session: AsyncSession, project_id: UUID, times: int = 1) -> bool:
-    """Whether one more monitor fits into the project's limit, so many times over. Nobody else makes one as `room` says."""
-    left = await room(session, project_id, times)
+async def has_room(session: AsyncSession, project_id: UUID) -> bool:
+    """Whether one more monitor fits into the project's limit. Nobody else makes one as `room` says."""
+    left = await room(session, project_id)
     return left is None or left > 0
 
 

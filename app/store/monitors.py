@@ -142,17 +142,16 @@ def row_of(project: UUID, monitor: UUID, state: Monitor, now: datetime, names: d
 
 async def create_unless_taken(
     session: AsyncSession, project: UUID, monitor: UUID, rule: Rule, now: datetime, names: dict[str, Any],
-    alias: tuple[str, str] | None = None,
+    alias: tuple[str, str],
 ) -> bool:  # fmt: skip
-    """The same, but where another has that slug or that alias (service, token) nothing is made and the answer is False."""
+    """As `create`, with an alias (service, token) too; where another has that or the slug nothing is made and this is False."""
     async with session.begin_nested() as savepoint:
         try:
             await create(session, project, monitor, rule, now, names)
-            if alias is not None:
-                key = addresses.alias_key(project, *alias)
-                if not await addresses.add_unless_taken(session, alias[0], key, project, monitor):
-                    await savepoint.rollback()
-                    return False
+            key = addresses.alias_key(project, *alias)
+            if not await addresses.add_unless_taken(session, alias[0], key, project, monitor):
+                await savepoint.rollback()
+                return False
         except IntegrityError as error:
             if "monitors_slug" not in str(error.orig):
                 raise

@@ -61,6 +61,13 @@ def arrived(collector: Collector, *runs: str) -> None:
     assert Counter(e["run"] for _, events in collector.batches for e in events if "run" in e) == dict.fromkeys(runs, 1)
 
 
+def left_behind(gate: Gate, folder: Path) -> tuple[list[str], Path]:
+    """The three runs of a program that was killed, and the file in which they wait."""
+    with Program(gate.url, folder, 3) as program:
+        program.kill()
+    return program.runs, next(folder.glob("*.spool"))
+
+
 def test_what_a_killed_process_saw_is_sent_by_the_next(
     tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
 ) -> None:
@@ -154,14 +161,12 @@ def test_a_torn_end_and_a_broken_line_cost_only_themselves(
     tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a power cut leaves: half a line, or a page of zeros."""
-    with Program(gate.url, tmp_path, 3) as program:
-        program.kill()
-    file = next(tmp_path.glob("*.spool"))
+    runs, file = left_behind(gate, tmp_path)
     head, *lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([head, lines[0], b"\0" * 100 + b"\n", *lines[1:], lines[0][:40]]))
     gate.now()
     reporters(gate.url, tmp_path).beat("worker.beat", [()])
-    arrived(collector, *program.runs)
+    arrived(collector, *runs)
     wait_until(lambda: not list(tmp_path.iterdir()), LONG)
     assert sum("cannot be read" in r.message for r in caplog.records) == 1
 
@@ -170,23 +175,19 @@ def test_a_file_without_its_first_line_is_sent_from_the_start(
     tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
 ) -> None:
     """It says how far it was sent: without it all is sent again, which the server takes once."""
-    with Program(gate.url, tmp_path, 3) as program:
-        program.kill()
-    file = next(tmp_path.glob("*.spool"))
+    runs, file = left_behind(gate, tmp_path)
     head, *lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([b"\0" * len(head), *lines]))
     gate.now()
     reporters(gate.url, tmp_path).beat("worker.beat", [()])
-    arrived(collector, *program.runs)
+    arrived(collector, *runs)
 
 
 def test_what_a_newer_version_wrote_is_left_to_it(
     tmp_path: Path, reporters: Callable[..., Reporter], collector: Collector, gate: Gate
 ) -> None:
     """After a release that was taken back: what these lines say is not guessed, and not thrown away."""
-    with Program(gate.url, tmp_path, 3) as program:
-        program.kill()
-    file = next(tmp_path.glob("*.spool"))
+    _, file = left_behind(gate, tmp_path)
     written = file.read_bytes().replace(b"missedbeat-spool 1 ", b"missedbeat-spool 2 ", 1)
     file.write_bytes(written)
     gate.now()
